@@ -1,14 +1,18 @@
-"""How a command is declared: one typed function, one decorator line. Everything else about a command is derived from here.
+"""How a command is declared: one typed function, one decorator line. All else about a command is derived from here.
 
-    @command("registry request", needs=[Need("sagemaker:DescribeModelPackage", "model-package/{group}/*")], approval=Approval("ml-engineer"))
-    def request(ctx: Context, version: int, *, to: Literal["staging", "prod"] = "staging") -> Reply:
-        '''Ask for a version to be promoted to the next environment.'''
+    @command("registry show", needs=[Need("sagemaker:DescribeModelPackage", "model-package/{group}/*")])
+    def show(ctx: Context, version: int, *, env: Environment = "dev") -> Reply:
+        '''Show a model version.'''
 
-The signature is the arguments (`commands.parsing` turns text into them), the docstring the help, `needs` the session policy.
+The signature is the arguments (`commands.parsing` turns text into them), the docstring the help, `needs` the session
+policy. A handler is called as `handler(ctx, **arguments)`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -27,8 +31,9 @@ class Need:
     """AWS actions a command performs, on which resources.
 
     `actions` is one action or several, `resource` an ARN template or `*`. A template without `arn:` is a SageMaker
-    resource of this account and region. Fields: `{account} {region} {env} {bucket} {data_bucket} {pipeline} {group} {stack}`
-    and every argument of the command by its name. Unknown fields are an error when the command is declared.
+    resource of this account and region. Fields: `{account} {region} {bucket} {data_bucket}`, where there is an
+    environment `{env} {pipeline} {group} {stack}`, and every argument of the command by its name. Unknown fields are
+    an error when the command is declared.
     """
 
     actions: str | Sequence[str]
@@ -47,7 +52,10 @@ class Approval:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an approval or a confirmation is about: `title` and `facts` are shown, `bound` is hashed and must be the same when it runs."""
+    """What an approval or a confirmation is about.
+
+    `title` and `facts` are shown; `bound` is hashed and must be the same when it runs.
+    """
 
     title: str
     facts: Sequence[Fact]
@@ -56,7 +64,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Person:
-    """Who asks: Slack team and user id, display name, and the role the access file gives them (`data-scientist`, ...)."""
+    """Who asks: Slack team and user id, display name, and the role that the access file gives them."""
 
     team: str
     user: str
@@ -74,7 +82,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Context:
-    """What a handler may use. `client` makes boto3 clients with this person's narrowed session; nothing else reaches AWS."""
+    """What a handler may use. Only `client` reaches AWS: it makes boto3 clients with the person's narrowed session."""
 
     person: Person
     invocation: str
@@ -86,6 +94,11 @@ class Context:
     approval: str | None = None
     attachment: Attachment | None = None
     web_links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def token(self) -> str:
+        """A client request token (64 characters) for AWS: the same invocation never does the same thing twice."""
+        return hashlib.sha256(self.invocation.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -128,8 +141,23 @@ def command(
     def declare(handler: Handler) -> Handler:
         if (approval or confirm) and plan is None:
             raise TypeError(f"{name}: a command that asks first needs a plan to show")
+        for need in needs:
+            _check(name, need, handler)
         declared = Command(name, handler, tuple(needs), changes, audience, approval, confirm, plan, example)
         handler.__command__ = declared  # type: ignore[attr-defined]
         return handler
 
     return declare
+
+
+_FIELDS = frozenset({"account", "region", "bucket", "data_bucket"})
+_FIELDS_OF_ENV = frozenset({"env", "pipeline", "group", "stack"})
+
+
+def _check(name: str, need: Need, handler: Callable[..., Reply]) -> None:
+    """Raise TypeError when the need's template names a field that nothing will fill."""
+    arguments = set(inspect.signature(handler).parameters)
+    known = _FIELDS | arguments | (_FIELDS_OF_ENV if need.env or "env" in arguments else frozenset())
+    used = {field for _, field, _, _ in string.Formatter().parse(need.resource) if field is not None}
+    if used - known:
+        raise TypeError(f"{name}: the need {need.resource!r} has unknown fields {sorted(used - known)}")

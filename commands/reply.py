@@ -1,5 +1,6 @@
-"""What a command answers: content without any knowledge of Slack. `bot.slack.render` and the terminal turn it into something to see.
+"""What a command answers: content without any knowledge of Slack.
 
+`bot.slack.render` and the terminal turn it into something to see.
 Text is a plain string, or a sequence of strings and the inline parts below. Strings are data: a renderer shows
 every character of them and obeys none (no mentions, links or markup can be smuggled in).
 """

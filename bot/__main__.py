@@ -1,0 +1,95 @@
+"""The bot's processes and its terminal: `python -m bot web | worker | run | manifest | commands`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from bot.settings import Settings, load
+from pipeline.errors import GroundcrewError
+
+THREADS = 16
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the commands; returns the exit status. What is missing or wrong is one line on stderr."""
+    options = _options().parse_args(argv)
+    try:
+        if options.process == "web":
+            return _web(load("web"))
+        if options.process == "worker":
+            return _worker(load("worker"))
+        if options.process == "run":
+            return _run(load("run"), options)
+        print(_manifest() if options.process == "manifest" else _commands(), end="")
+        return 0
+    except GroundcrewError as error:
+        print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
+        return 1
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bot", description=__doc__)
+    processes = parser.add_subparsers(dest="process", required=True)
+    processes.add_parser("web", help="serve Slack's deliveries on HOST:PORT")
+    processes.add_parser("worker", help="migrate the database, work on commands, post to Slack")
+    run = processes.add_parser("run", help="do one command here, as a person whose role you may take")
+    run.add_argument("--as", dest="user", required=True, metavar="USER", help="Slack user id")
+    run.add_argument("--team", help="Slack workspace id (default: where the access file names the user)")
+    run.add_argument("--json", action="store_true", help="print one JSON object")
+    run.add_argument("--yes", action="store_true", help="answer a confirmation with yes")
+    run.add_argument("line", metavar="COMMAND", help="what would be typed after the slash command")
+    processes.add_parser("manifest", help="print slack-manifest.yaml")
+    processes.add_parser("commands", help="print all commands as JSON")
+    return parser
+
+
+def _web(settings: Settings) -> int:
+    """Become gunicorn: one process less, and signals reach it directly."""
+    address = f"{settings.host}:{settings.port}"
+    arguments = ["--bind", address, "--worker-class", "gthread", "--threads", str(THREADS), "--keep-alive", "75"]
+    arguments += ["--no-control-socket", "--preload", "--log-level", "warning", "bot.web:create()"]
+    os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606  # no shell is wanted
+
+
+def _worker(settings: Settings) -> int:
+    from bot import app
+
+    settings.start_logging()
+    app.worker(settings)
+    return 0
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    from bot import app, terminal
+
+    logging.basicConfig(level=logging.ERROR)
+    line = f"{options.line} --yes" if options.yes else options.line
+    reply, invocation = app.terminal(settings, options.team, options.user, line)
+    print(terminal.as_json(reply, invocation) if options.json else terminal.lines(reply))
+    return terminal.EXIT[reply.outcome]
+
+
+def _manifest() -> str:
+    from bot.manifest import manifest
+
+    return manifest()
+
+
+def _commands() -> str:
+    from commands import all_commands
+    from commands.parsing import usage
+
+    found = [
+        {"name": each.name, "summary": each.summary, "usage": usage(each), "example": each.example}
+        for each in all_commands().values()
+    ]
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

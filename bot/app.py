@@ -1,0 +1,215 @@
+"""Where everything is put together: settings in, the worker or a terminal's runner out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import boto3
+from slack_sdk import WebClient
+from sqlalchemy import Engine
+
+from bot.leader import lead
+from bot.runner import Case, Runner
+from bot.settings import Settings
+from bot.slack import files
+from bot.slack.sender import Sender
+from bot.watcher import Watcher
+from bot.worker import Bells, Worker, name
+from commands.command import Attachment, Command, Context, Person
+from commands.deployment import deployment_live
+from commands.execution import execution_live
+from commands.reply import Reply
+from iam import mapping
+from iam.policy import statements
+from iam.sessions import Session, Sessions
+from pipeline.errors import BadInput
+from pipeline.names import Names
+from pipeline.tracking import Tracking
+from state import database, invocations
+from state.invocations import Arrival
+from state.live import LiveRow
+
+OBSERVER = Person(team="system", user="watcher", name="Groundcrew", role="observer")
+
+
+class Workplace:
+    """What runner and watcher need of the world: who people are, their AWS sessions, files, the database."""
+
+    def __init__(self, settings: Settings, engine: Engine, sessions: Sessions, slack: WebClient) -> None:
+        self.engine = engine
+        self._settings = settings
+        self._sessions = sessions
+        self._slack = slack
+        self._access = mapping.load(settings.access_file)
+        self._signed: tuple[Session, Tracking] | None = None
+
+    def person(self, team: str, user: str, name: str) -> Person | None:
+        """The person behind a Slack user, None when the access file does not name them."""
+        role = self._access.role_of(team, user)
+        return Person(team, user, name or user, role) if role else None
+
+    def team_of(self, user: str) -> str:
+        """The workspace in which the access file names a user; its first one for a user it does not name."""
+        known = [team for team, named in self._access.roles if named == user] or [
+            team for team, _ in self._access.roles
+        ]
+        return known[0] if known else ""
+
+    def able(self, role: str, team: str) -> Sequence[str]:
+        """Slack users of a workspace with a role."""
+        return self._access.members(role, team)
+
+    def advice(self, user: str) -> str:
+        """What somebody without a role should do."""
+        return self._access.advice(user)
+
+    def context(self, case: Case, tags: Mapping[str, str]) -> Context:
+        """What the command may use. The person's session is taken when the command first asks AWS for something."""
+        asked, person, command = case.asked, case.person, case.command
+        if person is None or command is None:
+            raise TypeError("a context belongs to a known person and a parsed command")
+        take = partial(self._session, person, command, case.arguments, asked.id, tags)
+        return Context(
+            person=person,
+            invocation=asked.id,
+            names=self._names,
+            client=_lazily(take),
+            tracking=self._tracking(),
+            state=self.engine,
+            channel=asked.channel,
+            approval=tags.get("approval"),
+            attachment=self._attachment(asked),
+            web_links=self._links,
+        )
+
+    def observer_context(self, row: LiveRow) -> Context:
+        """What a live message is drawn with: the bot's own read-only eyes."""
+        return Context(
+            person=OBSERVER,
+            invocation=row.invocation,
+            names=self._names,
+            client=self._sessions.observer("watcher").client,
+            tracking=self._tracking(),
+            state=self.engine,
+            web_links=self._links,
+        )
+
+    @cached_property
+    def _names(self) -> Names:
+        return self._sessions.names(self._settings.data_bucket)
+
+    @cached_property
+    def _links(self) -> Mapping[str, str]:
+        uri = self._settings.mlflow_ui_url or self._settings.mlflow_tracking_uri
+        return {"mlflow": uri} if uri.startswith(("http://", "https://")) else {}
+
+    @cached_property
+    def _unsigned(self) -> Tracking:
+        return Tracking(self._settings.mlflow_tracking_uri)
+
+    def _tracking(self) -> Tracking:
+        """MLflow as anybody sees it by http; a SageMaker MLflow app is asked with the observer's signature."""
+        if not self._settings.mlflow_tracking_uri.startswith("arn:"):
+            return self._unsigned
+        session = self._sessions.observer("tracking")
+        if self._signed is None or self._signed[0] is not session:
+            keys = boto3.Session(
+                session.keys.aws_access_key_id,
+                session.keys.aws_secret_access_key,
+                session.keys.aws_session_token,
+                self._settings.aws_region,
+                profile_name=self._settings.aws_profile,
+            )
+            self._signed = (session, Tracking(self._settings.mlflow_tracking_uri, keys))
+        return self._signed[1]
+
+    def _session(
+        self, person: Person, command: Command, arguments: Mapping[str, Any], invocation: str, tags: Mapping[str, str]
+    ) -> Session:
+        needs = [(need.actions, need.resource, need.env) for need in command.needs]
+        return self._sessions.person(
+            person.team,
+            person.user,
+            person.role,
+            invocation=invocation,
+            policy=statements(needs, self._names, arguments),
+            changing=command.changes,
+            tags=tags,
+        )
+
+    def _attachment(self, asked: invocations.Invocation) -> Attachment | None:
+        if asked.surface != "shortcut":
+            return None
+        if not asked.files:
+            raise BadInput("That message has no picture.", "Use the shortcut on a message with a photo.")
+        return files.fetch(self._slack, asked.files[0])
+
+
+def _lazily(take: Callable[[], Session]) -> Callable[[str], Any]:
+    """`client` of a session that is taken once, at first use: help and lists of our own need no AWS."""
+    taken: list[Session] = []
+
+    def client(service: str) -> Any:
+        if not taken:
+            taken.append(take())
+        return taken[0].client(service)
+
+    return client
+
+
+def _parts(settings: Settings, pool: int) -> tuple[Engine, WebClient, Workplace]:
+    engine = database.engine(settings.database, pool=pool)
+    # Retrying is the sender's business: it knows what may have been posted already.
+    slack = WebClient(
+        token=settings.slack_bot_token.get_secret_value(),
+        base_url=settings.slack_api_url,
+        timeout=15,
+        retry_handlers=[],
+    )
+    sessions = Sessions(settings.aws_profile, settings.aws_region)
+    return engine, slack, Workplace(settings, engine, sessions, slack)
+
+
+def worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    engine, slack, place = _parts(settings, pool=settings.worker_threads)
+    database.migrate(engine)
+    stop, bells, me = threading.Event(), Bells(), name()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    looks = {"execution": execution_live, "deployment": deployment_live}
+    sender = Sender(engine, slack, bells.outbox, stop)
+    watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)
+    duties = (sender.run, watcher.run)
+    Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
+        lambda: lead(settings.database, duties, stop)
+    )
+
+
+def terminal(settings: Settings, team: str | None, user: str, line: str) -> tuple[Reply, str]:
+    """Do what `user` would by typing `line`, in this process. Returns the reply and the invocation's id."""
+    engine, _, place = _parts(settings, pool=1)
+    me = name()
+    arrival = Arrival("terminal", f"terminal:{me}:{time.monotonic_ns()}", team or place.team_of(user), user, line)
+    with engine.begin() as connection:
+        asked = invocations.begin(connection, arrival, me)
+    stop = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(engine, me, stop), daemon=True)
+    keeper.start()
+    try:
+        return Runner(place, me).run(asked), asked.id
+    finally:
+        stop.set()
+        keeper.join()
+        engine.dispose()
+
+
+def _keep(engine: Engine, me: str, stop: threading.Event) -> None:
+    """Keep a terminal's own lease alive."""
+    while not stop.wait(invocations.LEASE.total_seconds() / 3):
+        invocations.renew(engine, me)

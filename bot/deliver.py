@@ -1,0 +1,67 @@
+"""From a reply to outbox rows: who sees it, where it stands, and what is kept up to date."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from bot.slack.render import render
+from commands.reply import Audience, Reply
+from state import live, outbox
+from state.invocations import Invocation
+from state.outbox import Priority
+
+
+def deliver(connection: Connection, asked: Invocation, reply: Reply, audience: Audience) -> None:
+    """Queue a reply and what goes with it. `audience` counts where the reply does not say its own."""
+    if reply.slot and asked.channel is not None:
+        # Who asks wants an answer where they asked, not an edit of a message far above.
+        outbox.detach(connection, reply.slot)
+    _put(connection, asked, reply, reply.audience or audience, Priority.ANSWER)
+    for message in reply.also:
+        _put(connection, asked, message, message.audience or Audience.CHANNEL, Priority.POST)
+
+
+def _put(connection: Connection, asked: Invocation, reply: Reply, audience: Audience, priority: Priority) -> None:
+    slot = reply.slot or (f"live-{asked.id}" if reply.follow else None)
+    if slot and outbox.slot_exists(connection, slot):
+        _message(connection, asked, reply, slot, priority, asked.channel)
+    elif asked.channel is None:
+        return  # asked from a terminal: there is no message to edit and no channel to post in
+    elif audience is Audience.CHANNEL or asked.channel.startswith("D"):
+        _message(connection, asked, reply, slot, priority, asked.channel)
+    elif reply.picture is not None:
+        # An ephemeral message cannot carry a picture: it goes into the conversation with that person.
+        _message(connection, asked, reply, slot, priority, asked.user_id)
+    else:
+        outbox.put(
+            connection,
+            "ephemeral",
+            render(reply),
+            priority=priority,
+            channel=asked.channel,
+            user=asked.user_id,
+            thread_ts=asked.thread_ts,
+            response_url=asked.response_url,
+            invocation=asked.id,
+        )
+
+
+def _message(
+    connection: Connection, asked: Invocation, reply: Reply, slot: str | None, priority: Priority, channel: str | None
+) -> None:
+    row = outbox.put(
+        connection,
+        "message",
+        render(reply),
+        priority=priority,
+        channel=channel,
+        user=asked.user_id,
+        thread_ts=asked.thread_ts,
+        response_url=asked.response_url,
+        slot=slot,
+        picture=reply.picture.data if reply.picture else None,
+        picture_name=reply.picture.name if reply.picture else None,
+        invocation=asked.id,
+    )
+    if reply.follow and slot and row is not None:
+        live.follow(connection, kind=reply.follow.kind, arn=reply.follow.arn, slot=slot, invocation=asked.id)

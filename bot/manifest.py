@@ -1,0 +1,65 @@
+"""The Slack app's manifest, made from what the bot declares; every scope says what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bot.surfaces import SHORTCUTS, SLASH_COMMAND
+
+REQUEST_URL = "https://YOUR-HOST/slack/events"
+
+SCOPES: Mapping[str, str] = MappingProxyType(
+    {
+        "commands": f"the slash command {SLASH_COMMAND} and the message shortcuts",
+        "chat:write": "answers, live messages and their edits, private answers",
+        "files:write": "pictures with detections drawn on them",
+        "files:read": "the photo that a message shortcut points at",
+        "channels:history": "after a crash: find out whether a message was posted already (public channels)",
+        "groups:history": "the same in private channels the bot was invited to",
+        "im:write": "a picture that only one person may see goes into the conversation with them",
+        "im:history": "after a crash: the same look in those conversations",
+    }
+)
+
+
+def manifest() -> str:
+    """YAML for api.slack.com/apps > Create New App > From a manifest."""
+    scopes = "\n".join(f"      - {scope}  # {reason}" for scope, reason in SCOPES.items())
+    shortcuts = "\n".join(
+        f"""    - name: {name}
+      type: message
+      callback_id: {callback_id}
+      description: {name} on the picture of a message"""
+        for callback_id, (name, _) in SHORTCUTS.items()
+    )
+    return f"""\
+# Made by `python -m bot manifest`. Put your own host into the two request URLs (https, reachable from Slack).
+display_information:
+  name: Groundcrew
+  description: Trains, promotes, deploys and watches the drone-imagery models
+  background_color: "#0b6e4f"
+features:
+  bot_user:
+    display_name: Groundcrew
+    always_online: true
+  slash_commands:
+    - command: {SLASH_COMMAND}
+      description: Train, promote, deploy and ask the models
+      usage_hint: help
+      url: {REQUEST_URL}
+      should_escape: true
+  shortcuts:
+{shortcuts}
+oauth_config:
+  scopes:
+    bot:
+{scopes}
+settings:
+  interactivity:
+    is_enabled: true
+    request_url: {REQUEST_URL}
+  org_deploy_enabled: false
+  socket_mode_enabled: false
+  token_rotation_enabled: false
+"""

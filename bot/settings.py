@@ -1,0 +1,81 @@
+"""Everything the environment decides, read once into one frozen object."""
+
+from __future__ import annotations
+
+import logging
+
+from pydantic import SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pipeline.errors import BadInput
+
+WHERE = {
+    "slack_bot_token": "api.slack.com/apps, your app, OAuth & Permissions: Bot User OAuth Token (xoxb-…)",
+    "slack_signing_secret": "api.slack.com/apps, your app, Basic Information: Signing Secret",
+    "database_url": "your PostgreSQL, as postgresql://user:password@host/database",
+    "aws_region": "the region of your SageMaker resources, for example us-east-1",
+    "mlflow_tracking_uri": "the address of your MLflow server, or the ARN of a SageMaker MLflow app",
+}
+NEEDED = {
+    "web": ("slack_signing_secret", "database_url"),
+    "worker": ("slack_bot_token", "database_url", "aws_region", "mlflow_tracking_uri"),
+    "run": ("database_url", "aws_region", "mlflow_tracking_uri"),
+}
+
+
+class Settings(BaseSettings):
+    """One value for each variable of `docs/install.md`. Secrets show as stars wherever they are printed."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    slack_bot_token: SecretStr = SecretStr("")
+    slack_signing_secret: SecretStr = SecretStr("")
+    slack_api_url: str = "https://slack.com/api/"
+    database_url: SecretStr = SecretStr("")
+    aws_profile: str | None = None
+    aws_region: str = ""
+    data_bucket: str = "lucaskle-ab3-project-pv"
+    access_file: str = "iam/access.yaml"
+    mlflow_tracking_uri: str = ""
+    mlflow_ui_url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 3000
+    worker_threads: int = 6
+    log_level: str = "INFO"
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver(cls, value: SecretStr) -> SecretStr:
+        """Providers hand out postgres:// or postgresql://; SQLAlchemy wants the driver named."""
+        scheme, mark, rest = value.get_secret_value().partition("://")
+        if scheme in ("postgres", "postgresql"):
+            scheme = "postgresql+psycopg"
+        return SecretStr(scheme + mark + rest)
+
+    @field_validator("slack_api_url")
+    @classmethod
+    def _slash(cls, value: str) -> str:
+        return value.rstrip("/") + "/"
+
+    def start_logging(self) -> None:
+        """Our own log at `log_level`; libraries only when something is wrong."""
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        for package in ("bot", "commands", "pipeline", "iam", "state"):
+            logging.getLogger(package).setLevel(self.log_level)
+        # Bolt warns that it leaves SLACK_BOT_TOKEN alone; acknowledging needs none.
+        logging.getLogger("slack_bolt").setLevel(logging.ERROR)
+
+    @property
+    def database(self) -> str:
+        """The database address with its password; for the engine only."""
+        return self.database_url.get_secret_value()
+
+
+def load(process: str) -> Settings:
+    """The settings, checked for what `process` (web, worker or run) needs. Raises BadInput naming what is missing."""
+    settings = Settings()
+    for name in NEEDED[process]:
+        value = getattr(settings, name)
+        if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+            raise BadInput(f"{name.upper()} is not set.", f"You find it here: {WHERE[name]}.")
+    return settings

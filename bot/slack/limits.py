@@ -1,0 +1,43 @@
+"""Slack's limits on a message, in characters and pieces (Block Kit reference, or the safe value)."""
+
+from __future__ import annotations
+
+BLOCKS = 50
+MESSAGE_TEXT = 3_900
+"""`text` beside blocks; Slack asks for 4,000 or less."""
+BLOCK_TEXT_SUM = 12_000
+"""All text in all blocks of one message; `msg_blocks_too_long` was seen near 13,200."""
+
+HEADER = 150
+SECTION_TEXT = 3_000
+SECTION_FIELDS = 10
+FIELD = 2_000
+CONTEXT_TEXT = 2_000
+
+BUTTONS = 25
+BUTTON_LABEL = 75
+BUTTON_VALUE = 2_000
+URL = 3_000
+CONFIRM_TITLE = 100
+CONFIRM_TEXT = 300
+CONFIRM_BUTTON = 30
+
+ALT_TEXT = 2_000
+UPLOAD_ALT_TEXT = 1_000
+
+TABLE_ROWS = 100
+TABLE_COLUMNS = 20
+TABLE_TEXT = 10_000
+
+
+def cut(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters; an ellipsis shows that something is missing."""
+    return text if len(text) <= limit else text[: max(0, limit - 1)] + "…"[:limit]
+
+
+def cut_counting(text: str, limit: int) -> str:
+    """`text` in at most `limit` characters, ending in how many are not shown."""
+    if len(text) <= limit:
+        return text
+    note = f"\n… {len(text):,} characters in all, the rest is not shown"
+    return text[: limit - len(note)] + note if limit > len(note) else cut(text, limit)

@@ -1,0 +1,117 @@
+"""Live messages: look at what is followed with the bot's own read-only eyes, and queue an edit when it changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from bot.slack.render import render
+from commands.command import Context
+from commands.reply import Outcome, Reply
+from pipeline.errors import NotFound, Unavailable
+from state import live, outbox
+from state.live import LiveRow
+from state.outbox import Priority
+
+log = logging.getLogger(__name__)
+
+Look = Callable[[Context, str], tuple[Reply, bool]]
+
+IDLE_S = 5.0
+GIVE_UP_AFTER = 200
+"""Failed looks in a row, about three hours with the pauses below."""
+
+
+class Watcher:
+    """Runs in the leader. `looks` maps a kind of followed thing to the function that shows it now."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        looks: Mapping[str, Look],
+        context: Callable[[LiveRow], Context],
+        bell: threading.Event,
+        stop: threading.Event,
+    ) -> None:
+        self._engine = engine
+        self._looks = looks
+        self._context = context
+        self._bell = bell
+        self._stop = stop
+
+    def run(self) -> None:
+        """Look until stopped; asleep while nothing is followed."""
+        while not self._stop.is_set():
+            self._bell.clear()
+            try:
+                with self._engine.begin() as connection:
+                    rows = live.due(connection)
+                for row in rows:
+                    self._look(row)
+                with self._engine.begin() as connection:
+                    pause = live.seconds_to_next(connection)
+            except SQLAlchemyError as error:
+                log.error("live messages cannot be read: %s", type(error).__name__)
+                pause = 1.0
+            self._bell.wait(IDLE_S if pause is None else min(IDLE_S, pause))
+
+    def _look(self, row: LiveRow) -> None:
+        ctx = self._context(row)
+        try:
+            reply, done = self._looks[row.kind](ctx, row.arn)
+        except NotFound as error:
+            log.warning("%s is gone: %s", row.arn, error)
+            return self._note(row, None, ended=True)
+        except Exception:
+            # Whatever broke this look, the message keeps its last state and the next look may work.
+            log.warning("looking at %s failed", row.arn, exc_info=True)
+            return self._note(row, None, ended=row.errors + 1 >= GIVE_UP_AFTER, errors=row.errors + 1)
+        if done and row.kind == "execution" and not went_well(reply):
+            close_tracking(ctx, row.arn)
+        return self._note(row, reply, ended=done)
+
+    def _note(self, row: LiveRow, reply: Reply | None, *, ended: bool, errors: int = 0) -> None:
+        content = render(reply) if reply else None
+        digest = fingerprint(content) if content else row.digest
+        with self._engine.begin() as connection:
+            if content and digest != row.digest:
+                priority = Priority.POST if ended else Priority.LIVE
+                outbox.put(connection, "message", content, priority=priority, slot=row.slot, invocation=row.invocation)
+            live.looked(
+                connection, row.id, digest=digest, pause=pause(row, datetime.now(UTC)), ended=ended, errors=errors
+            )
+
+
+def pause(row: LiveRow, now: datetime) -> timedelta:
+    """How long until the next look: a second at first, less often for what takes long or fails to answer."""
+    age = (now - row.created_at).total_seconds()
+    seconds = 1.0 if age < 600 else 3.0 if age < 3600 else 10.0
+    return timedelta(seconds=min(60.0, seconds * 2 ** min(row.errors, 6)))
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """What tells two rendered messages apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def went_well(reply: Reply) -> bool:
+    """Whether all that was to be done was done: not failed, not stopped half-way."""
+    return reply.outcome is Outcome.OK and all(step.state == "done" for step in reply.steps)
+
+
+def close_tracking(ctx: Context, arn: str) -> None:
+    """Close the MLflow run of an execution that did not end well, if a step left it open."""
+    try:
+        run = ctx.tracking.run_for_execution(arn)
+        if run is not None and run.status == "RUNNING":
+            ctx.tracking.finish(run.id, "FAILED")
+    except Unavailable as error:
+        log.warning("the MLflow run of %s stays open: %s", arn, error)

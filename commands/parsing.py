@@ -1,0 +1,181 @@
+"""From the words a person typed to a command and its typed arguments (by cyclopts), or to a mistake explained.
+
+`parse` is total: any text gives a command or raises `BadInput` that names the fix. Nothing is printed, nothing exits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, Union, get_args, get_origin
+
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
+
+from commands import all_commands
+from commands.arguments import Between
+from commands.command import Command
+from pipeline.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Option:
+    """One argument of a command, as usage and help show it. `values` is its range or its choices, in short."""
+
+    name: str
+    positional: bool
+    required: bool
+    flag: bool
+    default: Any
+    values: str
+    help: str
+    hidden: bool
+
+    @property
+    def label(self) -> str:
+        """How a person writes it: `<version>` or `--env dev|staging|prod`."""
+        if self.positional:
+            return f"<{self.name}>"
+        typed = f"--{self.name.replace('_', '-')}"
+        return typed if self.flag else f"{typed} {self.values}"
+
+
+def parse(text: str) -> tuple[Command, dict[str, Any]]:
+    """The command and all its arguments, defaults filled in.
+
+    Empty text is `help`; `--help` after a command is help on that command. Raises BadInput with usage and an example.
+    """
+    try:
+        tokens = shlex.split(text)
+    except ValueError as mistake:
+        raise BadInput(
+            f"That line cannot be read: {str(mistake).lower()}.",
+            "A quote that opens must also close; write an apostrophe inside double quotes.",
+        ) from mistake
+    command, rest = _find(tokens)
+    try:
+        _, bound, _ = _app(command.name).parse_args(rest, print_error=False, exit_on_error=False, verbose=False)
+    except CycloptsError as mistake:
+        raise BadInput(_explain(mistake, command, rest), _advice(command)) from mistake
+    bound.apply_defaults()
+    return command, dict(bound.arguments)
+
+
+def usage(command: Command) -> str:
+    """One line: the command with its arguments, optional ones in brackets."""
+    shown = (option for option in options(command) if not option.hidden)
+    return " ".join([command.name, *(o.label if o.required else f"[{o.label}]" for o in shown)])
+
+
+def options(command: Command) -> list[Option]:
+    """The command's arguments in the order of its signature."""
+    return [_option(parameter) for parameter in _signature(command).parameters.values()]
+
+
+def _find(tokens: Sequence[str]) -> tuple[Command, list[str]]:
+    commands = all_commands()
+    if not tokens:
+        return commands["help"], []
+    words = [token.lower() for token in tokens[:2]]
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if len(tokens) >= length and name in commands:
+            rest = list(tokens[length:])
+            return (commands["help"], name.split()) if {"--help", "-h"} & set(rest) else (commands[name], rest)
+    if words[0] in _nouns() and (len(words) == 1 or words[1] in ("--help", "-h")):
+        return commands["help"], words[:1]
+    typed = " ".join(tokens[:2] if words[0] in _nouns() else tokens[:1])
+    near = _nearest(words)
+    if near:
+        raise BadInput(f"There is no command {typed!r}.", f"Did you mean `{near.name}`? {_advice(near)}")
+    raise BadInput(f"There is no command {typed!r}.", "Type `help` to see them all.")
+
+
+def _nouns() -> set[str]:
+    return {name.split()[0] for name in all_commands() if " " in name}
+
+
+def _nearest(words: Sequence[str]) -> Command | None:
+    """The command most like these one or two words; a verb alone counts when it means one command only."""
+    commands = all_commands()
+    by_verb = [command for name, command in commands.items() if name.split()[-1] == words[0]]
+    if len(by_verb) == 1:
+        return by_verb[0]
+    for typed, cutoff in ((" ".join(words), 0.6), (words[0], 0.6)):
+        near = difflib.get_close_matches(typed, commands, n=1, cutoff=cutoff)
+        if near:
+            return commands[near[0]]
+    noun = difflib.get_close_matches(words[0], _nouns(), n=1)
+    return next((command for name, command in commands.items() if noun and name.startswith(noun[0])), None)
+
+
+def _explain(mistake: CycloptsError, command: Command, tokens: Sequence[str]) -> str:
+    """What is wrong with the arguments. Cyclopts already says the range, the choices and the nearest option."""
+    if isinstance(mistake, UnusedCliTokensError):
+        extra = " ".join(mistake.unused_tokens or tokens)
+        return f"`{command.name}` does not know what to do with {extra!r}. Text of several words needs quotes."
+    if isinstance(mistake, MissingArgumentError) and mistake.argument is not None:
+        missing = mistake.argument.field_info.name
+        label = next(option.label for option in options(command) if option.name == missing)
+        return f"`{command.name}` needs {label}."
+    return str(mistake)
+
+
+def _advice(command: Command) -> str:
+    return f"Usage: `{usage(command)}`." + (f" Example: `{command.example}`." if command.example else "")
+
+
+@cache
+def _app(name: str) -> App:
+    command = all_commands()[name]
+    app = App(
+        name=name,
+        help_flags=[],
+        version_flags=[],
+        default_parameter=Parameter(negative=(), show_env_var=False),
+        result_action="return_value",
+    )
+    app.default(_without_context(command))
+    return app
+
+
+def _without_context(command: Command) -> Any:
+    """A function with the handler's arguments but not its context, for cyclopts to look at. It is never called."""
+
+    def typed(*args: Any, **kwargs: Any) -> None:
+        raise TypeError("only the signature of this function is used")
+
+    signature = _signature(command)
+    typed.__signature__ = signature  # type: ignore[attr-defined]
+    typed.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return typed
+
+
+def _signature(command: Command) -> inspect.Signature:
+    signature = inspect.signature(command.handler, eval_str=True)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _option(parameter: inspect.Parameter) -> Option:
+    annotation, details = parameter.annotation, Parameter()
+    if hasattr(annotation, "__metadata__"):
+        details = next((item for item in annotation.__metadata__ if isinstance(item, Parameter)), details)
+        annotation = annotation.__origin__
+    if get_origin(annotation) is Union or get_origin(annotation).__class__.__name__ == "UnionType":
+        annotation = next(item for item in get_args(annotation) if item is not type(None))
+    checks = details.validator if isinstance(details.validator, tuple) else (details.validator,)
+    span = next((check.short() for check in checks if isinstance(check, Between)), "")
+    choices = "|".join(get_args(annotation)) if get_origin(annotation) is Literal else ""
+    return Option(
+        name=parameter.name,
+        positional=parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
+        required=parameter.default is inspect.Parameter.empty,
+        flag=annotation is bool,
+        default=None if parameter.default is inspect.Parameter.empty else parameter.default,
+        values=span or choices or "…",
+        help=details.help or "",
+        hidden=details.show is False,
+    )

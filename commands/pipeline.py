@@ -1,0 +1,167 @@
+"""Training runs: start, list, show, stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from commands.arguments import Between, Env, Execution
+from commands.command import Context, Need, command
+from commands.execution import execution_live, short, slot, stop_button
+from commands.reply import Action, Audience, Code, Fact, Follow, Mention, Reply, Table
+from commands.wording import day
+from pipeline import executions
+from pipeline.errors import BadInput, Refused
+
+LIST = Need("sagemaker:ListPipelineExecutions", "pipeline/{pipeline}")
+READ = (
+    Need(
+        (
+            "sagemaker:DescribePipelineExecution",
+            "sagemaker:DescribePipelineDefinitionForExecution",
+            "sagemaker:ListPipelineExecutionSteps",
+            "sagemaker:ListPipelineParametersForExecution",
+        ),
+        "pipeline/{pipeline}/execution/*",
+    ),
+    Need("sagemaker:DescribeProcessingJob", "processing-job/*"),
+    Need(
+        ("logs:DescribeLogStreams", "logs:GetLogEvents"), "arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/*"
+    ),
+)
+
+
+@command(
+    "pipeline run",
+    needs=[Need("sagemaker:StartPipelineExecution", "pipeline/{pipeline}")],
+    changes=True,
+    audience=Audience.CHANNEL,
+    example="pipeline run --epochs 4 --image-size 128",
+)
+def run(
+    ctx: Context,
+    *,
+    env: Env = "dev",
+    epochs: Annotated[int, Parameter(help="Passes over the training photos", validator=Between(1, 300))] = 4,
+    image_size: Annotated[
+        int, Parameter(help="Longer side the model sees, pixels, a multiple of 32", validator=Between(64, 1280, 32))
+    ] = 128,
+    batch: Annotated[int, Parameter(help="Photos a training step", validator=Between(1, 256))] = 4,
+    lr: Annotated[float, Parameter(help="Learning rate at the start", validator=Between(0.000001, 1))] = 0.003,
+    seed: Annotated[int, Parameter(help="Repeats the split and the training", validator=Between(0, 1_000_000))] = 0,
+    map_threshold: Annotated[
+        float, Parameter(help="mAP50 a model needs to be registered", validator=Between(0, 1))
+    ] = 0.6,
+    on_bad_data: Annotated[
+        Literal["skip", "fail"], Parameter(help="Leave broken photos and labels out, or stop")
+    ] = "skip",
+    prefix: Annotated[str, Parameter(help="Folder of the data set in the data bucket")] = "survey/",
+    weights: Annotated[str, Parameter(help="Weights to start from, s3://…; yolo11n if not given")] = "",
+    max_images: Annotated[
+        int, Parameter(help="Use at most so many photos; 0 is all", validator=Between(0, 1_000_000))
+    ] = 0,
+) -> Reply:
+    """Start a training run: prepare, train, evaluate, register, deploy to dev."""
+    if weights and not weights.startswith("s3://"):
+        raise BadInput(f"--weights {weights!r} is not in S3.", "Give an address like s3://bucket/path/best.pt.")
+    if prefix.startswith(("s3://", "/")):
+        raise BadInput(
+            f"--prefix {prefix!r} is not a folder in the data bucket.",
+            f"Give only what follows s3://{ctx.names.data_bucket}/, e.g. survey/.",
+        )
+    parameters = {
+        "DataPrefix": f"{prefix.rstrip('/')}/",
+        "Epochs": str(epochs),
+        "ImageSize": str(image_size),
+        "BatchSize": str(batch),
+        "LearningRate": f"{lr:.10g}",
+        "Seed": str(seed),
+        "MapThreshold": f"{map_threshold:.10g}",
+        "OnBadData": on_bad_data,
+        "Weights": weights,
+        "MaxImages": str(max_images),
+    }
+    arn = executions.start(
+        ctx.client("sagemaker"),
+        ctx.names,
+        env,
+        parameters,
+        token=ctx.token,
+        name=f"run-{ctx.token[:8]}",
+        about=f"Started from Slack by {ctx.person.team}.{ctx.person.user} as {ctx.person.role}",
+    )
+    execution = arn.rsplit("/", 1)[-1]
+    return Reply(
+        title=f"Training run {short(execution)} in {env}: starting",
+        context=["started by ", Mention(ctx.person.user), f" · photos s3://{ctx.names.data_bucket}/{prefix}"],
+        facts=[
+            Fact("Epochs", str(epochs)),
+            Fact("Image size", f"{image_size} px"),
+            Fact("Needs mAP50", f"{map_threshold:.2f}"),
+            Fact("Role", ctx.person.role),
+        ],
+        actions=[stop_button(execution, env)],
+        environment=env,
+        slot=slot(arn),
+        follow=Follow("execution", arn),
+    )
+
+
+@command("pipeline list", needs=[LIST], example="pipeline list --env dev")
+def list_(ctx: Context, *, env: Env = "dev") -> Reply:
+    """List the latest training runs."""
+    found = executions.recent(ctx.client("sagemaker"), ctx.names, env)
+    if not found:
+        return Reply(
+            title=f"No training run in {env} yet",
+            actions=[Action("Start one", f"pipeline run --env {env}", style="primary")],
+            environment=env,
+        )
+    rows = [(item.id, item.status, day(item.started), item.reason[:60]) for item in found]
+    return Reply(
+        title=f"The latest {len(found)} training runs in {env}" if len(found) > 1 else f"One training run in {env}",
+        table=Table(("Run", "State", "Started", "Reason"), rows, f"Training runs in {env}"),
+        actions=[Action(f"Show {short(found[0].id)}", f"pipeline show {found[0].id} --env {env}")],
+        environment=env,
+    )
+
+
+@command("pipeline show", needs=[LIST, *READ], example="pipeline show 7f3a")
+def show(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
+    """Show a run as it is now: steps, progress, what failed and why."""
+    arn = executions.find(ctx.client("sagemaker"), ctx.names, env, execution)
+    reply, _ = execution_live(ctx, arn)
+    return replace(reply, audience=Audience.PERSON, slot=None)
+
+
+@command(
+    "pipeline stop",
+    needs=[
+        LIST,
+        Need(
+            ("sagemaker:StopPipelineExecution", "sagemaker:DescribePipelineExecution"),
+            "pipeline/{pipeline}/execution/*",
+        ),
+    ],
+    changes=True,
+    audience=Audience.CHANNEL,
+    example="pipeline stop 7f3a",
+)
+def stop(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
+    """Stop a running training run."""
+    sagemaker = ctx.client("sagemaker")
+    arn = executions.find(sagemaker, ctx.names, env, execution)
+    id = arn.rsplit("/", 1)[-1]
+    status = executions.status(sagemaker, arn)
+    if status != "Executing":
+        raise Refused(f"Run {id} cannot be stopped: it is {status}.", f"`pipeline show {id} --env {env}` tells more.")
+    executions.stop(sagemaker, arn, token=ctx.token)
+    return Reply(
+        title=f"Stopping training run {short(id)} in {env}",
+        context=["asked by ", Mention(ctx.person.user), " · run ", Code(id)],
+        text="Its running job gets up to two minutes to end; its message above shows when it has.",
+        actions=[Action("Show the run", f"pipeline show {id} --env {env}")],
+        environment=env,
+    )

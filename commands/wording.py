@@ -1,0 +1,50 @@
+"""How values are worded, the same in every reply: durations, scores, digests, who did it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from commands.reply import Inline, Mention
+
+
+def duration(seconds: float) -> str:
+    """`41 s`, `3 min 5 s`, `2 h 10 min`; never negative."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def span(started: datetime, ended: datetime) -> str:
+    """The time between two moments."""
+    return duration((ended - started).total_seconds())
+
+
+def score(value: float | str) -> str:
+    """A metric between 0 and 1, e.g. `0.966`."""
+    return f"{float(value):.3f}"
+
+
+def short_digest(digest: str) -> str:
+    """Enough of a sha256 to tell models apart: `sha256:91ce4f02`."""
+    return f"sha256:{digest[:8]}" if digest else "none"
+
+
+def who(source_identity: str | None) -> Inline:
+    """The person in a SourceIdentity `<team>.<user>`; `system.<job>` for the bot's own work."""
+    if not source_identity or "." not in source_identity:
+        return source_identity or "somebody outside Slack"
+    team, _, user = source_identity.partition(".")
+    return source_identity if team == "system" else Mention(user)
+
+
+def day(moment: datetime) -> str:
+    """A moment in a table, to the minute, in UTC."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def shorten(words: str, limit: int) -> str:
+    """At most `limit` characters, with an ellipsis where something is missing."""
+    return words if len(words) <= limit else words[: limit - 1].rstrip() + "…"

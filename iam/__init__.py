@@ -1,0 +1,1 @@
+"""Who may do what: roles, the access file, sessions and session policies."""

@@ -1,0 +1,204 @@
+"""AWS sessions: the process's own credentials → groundcrew-bot → one person's role, for one invocation.
+
+Each session is stamped with SourceIdentity (`<team>.<user>`, or `system.<job>` for the bot's own reading), narrowed by
+a session policy, and never falls back to another role: what STS refuses is Denied, in STS's words.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+
+from iam.policy import text
+from pipeline.errors import Denied, Unavailable
+from pipeline.names import Names
+
+LASTS = 3600
+"""Seconds a session lives: the most AWS allows for a role taken from another role."""
+MARGIN = 300
+"""Seconds before its end at which a kept session is taken anew."""
+KEPT = 256
+"""Read-only sessions kept at most; their keys are small."""
+WARM = 12
+"""Kept sessions that also keep their clients, half a megabyte each; the others make them again in some milliseconds."""
+
+_CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who AWS says a session is."""
+
+    account: str
+    arn: str
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Temporary credentials, in the names boto3 takes them by. `until` is epoch seconds."""
+
+    aws_access_key_id: str
+    aws_secret_access_key: str = field(repr=False)
+    aws_session_token: str = field(repr=False)
+    until: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether they last long enough to begin something with them."""
+        return time.time() < self.until - MARGIN
+
+    def explicit(self) -> dict[str, str]:
+        """As arguments of `Session.client`."""
+        return {
+            "aws_access_key_id": self.aws_access_key_id,
+            "aws_secret_access_key": self.aws_secret_access_key,
+            "aws_session_token": self.aws_session_token,
+        }
+
+
+class Session:
+    """One role taken for one purpose. Threads may share it."""
+
+    def __init__(self, make: Callable[[str, Keys], Any], keys: Keys) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._clients: dict[str, Any] = {}
+        self.keys = keys
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of a service, signing as this role."""
+        with self._lock:
+            if service not in self._clients:
+                self._clients[service] = self._make(service, self.keys)
+            return self._clients[service]
+
+    def rest(self) -> None:
+        """Let go of the clients; the next call makes them again."""
+        with self._lock:
+            self._clients = {}
+
+    def identity(self) -> Identity:
+        """Who this is, according to STS."""
+        found = self.client("sts").get_caller_identity()
+        return Identity(found["Account"], found["Arn"])
+
+
+class Sessions:
+    """All sessions of a process, made from one base session (with `profile`, whose endpoints they keep)."""
+
+    def __init__(self, profile: str | None, region: str) -> None:
+        self._region = region
+        try:
+            self._base: Any = boto3.Session(profile_name=profile, region_name=region)
+        except ProfileNotFound as fault:
+            raise Unavailable(f"{fault}.", "AWS_PROFILE must name a profile of your AWS configuration.") from fault
+        self._making = threading.Lock()
+        self._taking = threading.Lock()
+        self._bot: Session | None = None
+        self._kept: dict[tuple[str, ...], Session] = {}
+
+    @cached_property
+    def account(self) -> str:
+        """The AWS account of the base credentials."""
+        return str(self._asking(lambda: self._client("sts").get_caller_identity()["Account"]))
+
+    def names(self, data_bucket: str) -> Names:
+        """The project's names in this account and region."""
+        return Names(self.account, self._region, data_bucket)
+
+    def person(
+        self,
+        team: str,
+        user: str,
+        role: str,
+        *,
+        invocation: str,
+        policy: Mapping[str, Any],
+        changing: bool,
+        tags: Mapping[str, str] | None = None,
+    ) -> Session:
+        """A person's role (`data-scientist`, …) for one invocation. Only read-only sessions without tags are kept.
+
+        Raises Denied with STS's words when the role cannot be taken, Unavailable when STS cannot be asked.
+        """
+        document = text(policy)
+        taken: dict[str, Any] = {
+            "RoleSessionName": f"{user}-{invocation[:8]}",
+            "SourceIdentity": f"{team}.{user}",
+            "Policy": document,
+        }
+        if tags:
+            taken["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
+        if changing or tags:
+            return self._take(role, taken)
+        return self._keep((role, team, user, document), lambda: self._take(role, taken))
+
+    def observer(self, job: str) -> Session:
+        """The bot's own read-only eyes, stamped `system.<job>`."""
+        stamp = {"RoleSessionName": f"observer-{job}", "SourceIdentity": f"system.{job}"}
+        return self._keep(("observer", job), lambda: self._take("observer", stamp))
+
+    def bot(self) -> Session:
+        """The bot's own role, which may take the others and read the event queue."""
+        with self._taking:
+            if self._bot is None or not self._bot.keys.fresh:
+                self._bot = self._assume(self._client("sts"), "bot", {"RoleSessionName": "groundcrew"})
+            return self._bot
+
+    def _keep(self, key: tuple[str, ...], take: Callable[[], Session]) -> Session:
+        found = self._kept.get(key)
+        session = found if found is not None and found.keys.fresh else take()
+        with self._taking:
+            self._kept.pop(key, None)
+            self._kept[key] = session
+            order = list(self._kept)
+            for old in order[:-KEPT]:
+                del self._kept[old]
+            for old in order[-KEPT:-WARM]:
+                self._kept[old].rest()
+        return session
+
+    def _take(self, role: str, request: Mapping[str, Any]) -> Session:
+        return self._assume(self.bot().client("sts"), role, request)
+
+    def _assume(self, sts: Any, role: str, request: Mapping[str, Any]) -> Session:
+        arn = Names(self.account, self._region).role(role)
+        answer = self._asking(lambda: sts.assume_role(RoleArn=arn, DurationSeconds=LASTS, **request), role)
+        given = answer["Credentials"]
+        keys = Keys(
+            given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], given["Expiration"].timestamp()
+        )
+        return Session(self._client, keys)
+
+    def _asking(self, call: Callable[[], Any], role: str = "") -> Any:
+        try:
+            return call()
+        except ClientError as refusal:
+            raise _denied(refusal, role) from refusal
+        except NoCredentialsError as fault:
+            raise Unavailable(
+                "There are no AWS credentials to begin with.", "Set AWS_PROFILE, or give the process an IAM role."
+            ) from fault
+        except BotoCoreError as fault:
+            raise Unavailable(f"STS cannot be asked: {fault}", "Try again in a minute.") from fault
+
+    def _client(self, service: str, keys: Keys | None = None) -> Any:
+        """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
+        with self._making:
+            return self._base.client(service, config=_CONFIG, **(keys.explicit() if keys else {}))
+
+
+def _denied(refusal: ClientError, role: str) -> Denied:
+    advice = {
+        "": "Check the credentials of the process.",
+        "bot": "`python -m infra up` creates groundcrew-bot and lets the operator take it.",
+    }.get(role, "Which roles the bot may take, and for whom, is written in iam/roles.yaml.")
+    return Denied(str(refusal.response["Error"].get("Message", refusal)), advice)

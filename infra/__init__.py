@@ -1,0 +1,1 @@
+"""Everything else in the account, as CloudFormation."""

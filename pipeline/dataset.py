@@ -1,0 +1,279 @@
+"""Reading, checking, splitting and packing a data set in YOLO layout.
+
+    images/*.jpg|png    one scene (flight) is what all images share whose name is equal before the last underscore
+    labels/*.txt        rows `class cx cy w h`, all relative to the picture; no file = a picture without objects
+    classes.txt         one class name a line; the line number is the class id
+
+Nothing here needs torch; pictures are decoded once, with Pillow, to find the broken ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import tarfile
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.errors import BadInput
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+SHARES: Mapping[Split, float] = {"train": 0.70, "validation": 0.15, "test": 0.15}
+SUFFIXES = (".jpg", ".jpeg", ".png")
+SHARDS = 4
+"""Tar files per split: few S3 objects make a job start fast, several let a large set be read in parallel."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a file cannot be used. `file` is relative to the data set."""
+
+    file: str
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One usable picture with its boxes `(class id, cx, cy, w, h)`; `label` is None where there is no label file."""
+
+    image: Path
+    label: Path | None
+    digest: str
+    boxes: Sequence[tuple[int, float, float, float, float]] = ()
+
+    @property
+    def scene(self) -> str:
+        """The flight a picture belongs to: its name before the last underscore."""
+        return self.image.stem.rpartition("_")[0] or self.image.stem
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A data set as found: class names, usable samples in the order of their names, and what is wrong with the rest."""
+
+    classes: Sequence[str]
+    samples: Sequence[Sample]
+    problems: Sequence[Problem] = field(default_factory=tuple)
+    found: int = 0
+    """Pictures in the folder, usable or not."""
+
+    @property
+    def version(self) -> str:
+        """First 12 hex digits of the SHA-256 over the manifest: equal content, equal version."""
+        text = json.dumps(self.manifest(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def manifest(self) -> dict[str, object]:
+        """What the version is made of: class names, and name and content hash (picture and labels) of every sample."""
+        return {"classes": list(self.classes), "samples": {sample.image.name: sample.digest for sample in self.samples}}
+
+
+def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
+    """Read and check a data set.
+
+    `limit` > 0 keeps that many of the usable pictures, drawn with `seed` from all of them (the first names would be
+    the first flights). Raises `BadInput` when the layout itself is wrong: no classes.txt, no images.
+    """
+    classes = _classes(folder)
+    images = sorted(path for path in (folder / "images").glob("*") if path.suffix.lower() in SUFFIXES)
+    if not images:
+        raise BadInput("The data set has no pictures.", "Put .jpg or .png files into its images/ folder.")
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    for image in images:
+        found = _sample(folder, image, len(classes), seen)
+        if isinstance(found, Sample):
+            samples.append(found)
+        else:
+            problems.extend(found)
+    stems = {image.stem for image in images}
+    problems += [
+        Problem(_name(folder, label), "label without image")
+        for label in sorted((folder / "labels").glob("*.txt"))
+        if label.stem not in stems
+    ]
+    if 0 < limit < len(samples):
+        chosen = random.Random(seed).sample(range(len(samples)), limit)  # noqa: S311 (a repeatable draw, not a secret)
+        samples = [samples[index] for index in sorted(chosen)]
+    return Survey(classes, samples, problems, len(images))
+
+
+def split(survey: Survey, seed: int = 0) -> dict[Split, list[Sample]]:
+    """Divide by scene, about 70/15/15, the same for the same seed; no scene is in two splits.
+
+    Pictures of one flight resemble each other, so a split through a flight would test on what was trained.
+    Raises `BadInput` when there are not enough scenes or a split would hold no object.
+    """
+    scenes: dict[str, list[Sample]] = {}
+    for sample in survey.samples:
+        scenes.setdefault(sample.scene, []).append(sample)
+    if len(scenes) < len(SPLITS):
+        raise BadInput(
+            f"The data set is too small: {len(survey.samples)} usable pictures of {len(scenes)} scene(s); "
+            f"train, validation and test need one scene each.",
+            "Add flights: a scene is the file name before the last underscore (flight03_0012.jpg is of flight03).",
+        )
+    names = sorted(scenes)
+    random.Random(seed).shuffle(names)  # noqa: S311 (a repeatable draw, not a secret)
+    names.sort(key=lambda name: -len(scenes[name]))
+    parts: dict[Split, list[Sample]] = {name: [] for name in SPLITS}
+    for name in names:
+        # Largest scene first, always to the split that is furthest behind: every split gets at least one.
+        behind = min(SPLITS, key=lambda part: len(parts[part]) / SHARES[part])
+        parts[behind].extend(scenes[name])
+    for part, samples in parts.items():
+        if not any(sample.boxes for sample in samples):
+            raise BadInput(
+                f"The data set is too small: its {part} split has {len(samples)} picture(s) and no labelled object.",
+                "Add labelled flights, or try another Seed.",
+            )
+        samples.sort(key=lambda sample: sample.image.name)
+    return parts
+
+
+def report(survey: Survey, parts: Mapping[Split, Sequence[Sample]]) -> dict[str, object]:
+    """What a person wants to know about the data: sizes, objects per class and split, scenes, and every problem."""
+    return {
+        "version": survey.version,
+        "classes": list(survey.classes),
+        "pictures": {"found": survey.found, "used": len(survey.samples)},
+        "splits": {
+            part: {
+                "pictures": len(samples),
+                "scenes": sorted({sample.scene for sample in samples}),
+                "objects": _objects(survey.classes, samples),
+            }
+            for part, samples in parts.items()
+        },
+        "problems": [{"file": p.file, "kind": p.kind, "detail": p.detail} for p in survey.problems],
+    }
+
+
+def summarise(problems: Sequence[Problem], characters: int) -> str:
+    """Counts first, then as many file names as fit: `3 problems (2 broken image, 1 malformed row): images/a.jpg, …`."""
+    counts = Counter(problem.kind for problem in problems)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    text = f"{len(problems)} problem{'s' if len(problems) != 1 else ''} ({kinds}):"
+    names = list(dict.fromkeys(problem.file for problem in problems))
+    for index, name in enumerate(names):
+        more = f" and {len(names) - index} more"
+        if len(text) + len(name) + 2 + len(more) > characters:
+            return text.rstrip(",") + more
+        text += f" {name},"
+    return text.rstrip(",")
+
+
+def pack(samples: Sequence[Sample], folder: Path, shards: int = SHARDS) -> None:
+    """Write samples as `shard-00.tar`, … below `folder`; the same samples give the same bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(min(shards, len(samples))):
+        with tarfile.open(folder / f"shard-{index:02d}.tar", "w") as tar:
+            for sample in samples[index::shards]:
+                _add(tar, f"images/{sample.image.name}", sample.image.read_bytes())
+                rows = "".join("{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(*box) for box in sample.boxes)
+                _add(tar, f"labels/{sample.image.stem}.txt", rows.encode())
+
+
+def unpack(folder: Path, target: Path) -> int:
+    """Unpack the shards that `pack` wrote into `target/{images,labels}`; returns the number of pictures."""
+    shards = sorted(folder.rglob("shard-*.tar"))
+    if not shards:
+        raise BadInput(f"There are no shards in the {folder.name} channel.", "Connect it to the output of Preprocess.")
+    for shard in shards:
+        with tarfile.open(shard) as tar:
+            tar.extractall(target, filter="data")
+    return sum(1 for _ in (target / "images").iterdir())
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+def _classes(folder: Path) -> list[str]:
+    path = folder / "classes.txt"
+    try:
+        names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"classes.txt cannot be read: {error}", "Write one class name a line, in UTF-8.") from error
+    if not names or len(set(names)) != len(names):
+        raise BadInput("classes.txt is empty or names a class twice.", "Write each class name on a line of its own.")
+    return names
+
+
+def _sample(folder: Path, image: Path, classes: int, seen: dict[str, str]) -> Sample | list[Problem]:
+    data = image.read_bytes()
+    name = _name(folder, image)
+    digest = hashlib.sha256(data)
+    twin = seen.setdefault(digest.hexdigest(), name)
+    if twin != name:
+        return [Problem(name, "duplicate image", f"same bytes as {twin}")]
+    if broken := _broken(data):
+        return [Problem(name, "broken image", broken)]
+    label = folder / "labels" / f"{image.stem}.txt"
+    if not label.is_file():
+        return Sample(image, None, digest.hexdigest())
+    content = label.read_bytes()
+    digest.update(content)
+    try:
+        rows = content.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        return [Problem(_name(folder, label), "unreadable label", str(error))]
+    boxes, problems = [], []
+    for number, row in enumerate(rows, 1):
+        if not row.strip():
+            continue
+        box = _box(row, classes)
+        if isinstance(box, str):
+            problems.append(Problem(_name(folder, label), box, f"line {number}: {row.strip()[:60]}"))
+        else:
+            boxes.append(box)
+    return problems or Sample(image, label, digest.hexdigest(), tuple(boxes))
+
+
+def _box(row: str, classes: int) -> tuple[int, float, float, float, float] | str:
+    """The box of a row, or the kind of problem it has."""
+    try:
+        number, cx, cy, width, height = row.split()
+        box = int(number), float(cx), float(cy), float(width), float(height)
+    except ValueError:
+        return "malformed row"
+    if not 0 <= box[0] < classes:
+        return "class id unknown"
+    if not (0 <= box[1] <= 1 and 0 <= box[2] <= 1 and 0 < box[3] <= 1 and 0 < box[4] <= 1):
+        return "label out of range"
+    return box
+
+
+def _broken(data: bytes) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata does not make a picture unusable
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+    except UnidentifiedImageError:
+        return "not an image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return str(error)
+    return ""
+
+
+def _objects(classes: Sequence[str], samples: Iterable[Sample]) -> dict[str, int]:
+    counts = Counter(box[0] for sample in samples for box in sample.boxes)
+    return {name: counts[index] for index, name in enumerate(classes)}
+
+
+def _name(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,283 @@
+"""The pipeline `groundcrew-<env>-detector` as SageMaker's definition JSON.
+
+    Preprocess → Train → Evaluate → CheckMap ─┬─ Register → Deploy (dev only)
+                                              └─ BelowThreshold (Fail)
+
+Built by hand, not rendered with the sagemaker SDK, for two reasons. Importing `sagemaker.mlops` costs 6 to 9
+CPU-seconds, which every start of the local mode would pay; and what it renders needs patching where we need it most
+(job name prefixes, entrypoints, empty members in RegisterModel). `tests/unit/test_definition.py` keeps the SDK as a
+parity check: it renders the same pipeline offline and must come to the same JSON.
+
+The text depends on the arguments alone, byte for byte. `pipeline.gate` checks it before it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pipeline.names import PROJECT, Environment, Names
+
+Json = dict[str, Any]
+ML = "/opt/ml"
+HOUR = 3600
+PARAMETERS: tuple[tuple[str, str, object], ...] = (
+    ("DataPrefix", "String", "survey/"),
+    ("Epochs", "Integer", 4),
+    ("ImageSize", "Integer", 128),
+    ("BatchSize", "Integer", 4),
+    ("LearningRate", "Float", 0.003),
+    ("Seed", "Integer", 0),
+    ("MapThreshold", "Float", 0.6),
+    ("OnBadData", "String", "skip"),
+    ("Weights", "String", ""),
+    ("MaxImages", "Integer", 0),
+)
+ENUMS = {"OnBadData": ["skip", "fail"]}
+PACKAGE_KEYS = ("digest", "map50", "map50_95", "mlflow_run_id", "data_version", "code_revision", "classes")
+"""Metadata of the model package that Evaluate leaves under `package` in evaluation.json."""
+
+
+def definition(
+    env: Environment,
+    names: Names,
+    image: str,
+    code_uri: str,
+    template_url: str,
+    tracking_uri: str,
+    revision: str,
+) -> str:
+    """The definition of one environment's pipeline; only dev's ends in a deployment.
+
+    `code_uri` is the `s3://` address of source.tar.gz, `template_url` the https address of deployment.yaml,
+    `tracking_uri` MLflow's (may be empty: runs are then not tracked, and say so).
+    """
+    builder = _Builder(env, names, image, code_uri, tracking_uri)
+    evaluate = builder.evaluate(last=env != "dev")
+    accepted = [builder.register()] + ([builder.deploy(template_url)] if env == "dev" else [])
+    body = {
+        "Version": "2020-12-01",
+        "Metadata": {},
+        "Parameters": [_parameter(*row) for row in PARAMETERS],
+        "Steps": [builder.preprocess(revision), builder.train(), evaluate, _check(accepted)],
+    }
+    return json.dumps(body, indent=1)
+
+
+def tags(env: Environment) -> list[Json]:
+    """The tags that everything of an environment carries."""
+    values = {"Project": PROJECT, "Environment": env, "CostCenter": PROJECT, "Owner": "ml-engineering"}
+    return [{"Key": key, "Value": value} for key, value in values.items()]
+
+
+class _Builder:
+    """The five steps that are jobs or registrations, for one environment."""
+
+    def __init__(self, env: Environment, names: Names, image: str, code_uri: str, tracking_uri: str) -> None:
+        self.env: Environment = env
+        self.names = names
+        self.image = image
+        self.code_uri = code_uri
+        self.tracking_uri = tracking_uri
+        self.role = names.role(f"{env}-execution")
+        self.home = f"s3://{names.bucket}/{env}"
+
+    def preprocess(self, revision: str) -> Json:
+        settings = {
+            "EXECUTION_ARN": _get("Execution.PipelineExecutionArn"),
+            "EXPERIMENT": self.names.pipeline(self.env),
+            "MLFLOW_ARTIFACTS": f"{self.home}/mlflow",
+            "CODE_REVISION": revision,
+            "SEED": _text(_get("Parameters.Seed")),
+            "MAX_IMAGES": _text(_get("Parameters.MaxImages")),
+            "ON_BAD_DATA": _get("Parameters.OnBadData"),
+        }
+        raw = _path(f"s3://{self.names.data_bucket}", _get("Parameters.DataPrefix"))
+        outputs = ("train", "validation", "test", "report")
+        return self._processing("Preprocess", "ml.t3.medium", settings, {"raw": raw}, outputs)
+
+    def train(self) -> Json:
+        channels = {"code": self.code_uri} | {
+            name: _output("Preprocess", name) for name in ("train", "validation", "report")
+        }
+        settings = {
+            "epochs": "Epochs",
+            "image_size": "ImageSize",
+            "batch": "BatchSize",
+            "learning_rate": "LearningRate",
+            "seed": "Seed",
+            "weights": "Weights",
+        }
+        arguments = {
+            "TrainingJobName": self._job("train"),
+            "AlgorithmSpecification": {
+                "TrainingImage": self.image,
+                "TrainingInputMode": "File",
+                "ContainerEntrypoint": _entrypoint("train", "input/data/code"),
+                "MetricDefinitions": [
+                    {"Name": "val:map50", "Regex": '"map50": ([0-9.]+)'},
+                    {"Name": "val:map50_95", "Regex": '"map50_95": ([0-9.]+)'},
+                ],
+            },
+            "HyperParameters": {key: _text(_get(f"Parameters.{name}")) for key, name in settings.items()},
+            "InputDataConfig": [_channel(name, uri) for name, uri in channels.items()],
+            "OutputDataConfig": {"S3OutputPath": self._run("train")},
+            "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 4 * HOUR},
+            "RoleArn": self.role,
+            "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri},
+            "Tags": tags(self.env),
+        }
+        return {"Name": "Train", "Type": "Training", "Arguments": arguments}
+
+    def evaluate(self, *, last: bool) -> Json:
+        settings = {
+            "ENDPOINT_NAME": self.names.stack(self.env),
+            "MAP_THRESHOLD": _text(_get("Parameters.MapThreshold")),
+            "LAST_STEP": "yes" if last else "no",
+        }
+        inputs = {
+            "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
+            "test": _output("Preprocess", "test"),
+            "report": _output("Preprocess", "report"),
+        }
+        step = self._processing("Evaluate", "ml.m5.large", settings, inputs, ("evaluation", "model"))
+        step["PropertyFiles"] = [
+            {"PropertyFileName": "Evaluation", "OutputName": "evaluation", "FilePath": "evaluation.json"}
+        ]
+        return step
+
+    def register(self) -> Json:
+        statistics = {
+            "ContentType": "application/json",
+            "S3Uri": _path(_output("Evaluate", "evaluation"), "evaluation.json"),
+        }
+        metadata = {key: _evaluation(f"package.{key}") for key in PACKAGE_KEYS}
+        arguments = {
+            "ModelPackageGroupName": self.names.group(self.env),
+            "ModelPackageDescription": "YOLO11n detector for drone imagery",
+            "InferenceSpecification": {
+                "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
+                "SupportedContentTypes": ["image/jpeg", "image/png"],
+                "SupportedResponseMIMETypes": ["application/json"],
+                "SupportedRealtimeInferenceInstanceTypes": ["ml.t2.medium", "ml.m5.large", "ml.c5.large"],
+            },
+            "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+            "ModelApprovalStatus": "PendingManualApproval",
+            "CustomerMetadataProperties": metadata | {"pipeline_execution": _get("Execution.PipelineExecutionArn")},
+        }
+        return {"Name": "Register", "Type": "RegisterModel", "Arguments": arguments}
+
+    def deploy(self, template_url: str) -> Json:
+        settings = {
+            "ENVIRONMENT": self.env,
+            "ACCOUNT": self.names.account,
+            "REGION": self.names.region,
+            "EXECUTION_ID": _get("Execution.PipelineExecutionId"),
+            "MODEL_PACKAGE_ARN": _get("Steps.Register.ModelPackageArn"),
+            "TEMPLATE_URL": template_url,
+        }
+        return self._processing("Deploy", "ml.t3.medium", settings, {"report": _output("Preprocess", "report")}, ())
+
+    def _processing(self, name: str, instance: str, settings: Json, inputs: Json, outputs: tuple[str, ...]) -> Json:
+        arguments: Json = {
+            "ProcessingJobName": self._job(name.lower()),
+            "ProcessingResources": {
+                "ClusterConfig": {"InstanceType": instance, "InstanceCount": 1, "VolumeSizeInGB": 30}
+            },
+            "AppSpecification": {
+                "ImageUri": self.image,
+                "ContainerEntrypoint": _entrypoint(name.lower(), "processing/input/code"),
+            },
+            "RoleArn": self.role,
+            "ProcessingInputs": [_input(key, uri) for key, uri in ({"code": self.code_uri} | inputs).items()],
+            "StoppingCondition": {"MaxRuntimeInSeconds": HOUR},
+            "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri, **settings},
+            "Tags": tags(self.env),
+        }
+        if outputs:
+            arguments["ProcessingOutputConfig"] = {
+                "Outputs": [_upload(key, self._run(name.lower(), key)) for key in outputs]
+            }
+        return {"Name": name, "Type": "Processing", "Arguments": arguments}
+
+    def _job(self, step: str) -> str:
+        """A job name's beginning: the service appends what makes it unique."""
+        return f"{PROJECT}-{self.env}-{step}"
+
+    def _run(self, *parts: str) -> Json:
+        """A prefix of this execution."""
+        return _path(f"{self.home}/runs", _get("Execution.PipelineExecutionId"), *parts)
+
+
+def _check(accepted: list[Json]) -> Json:
+    map50 = _evaluation("metrics.map50.value")
+    words = ("mAP50 ", map50, " is below MapThreshold ", _get("Parameters.MapThreshold"), " by ")
+    refusal = {"ErrorMessage": _text(*words, _evaluation("gate.short_by"), "; the model is not registered.")}
+    arguments = {
+        "Conditions": [
+            {"Type": "GreaterThanOrEqualTo", "LeftValue": map50, "RightValue": _get("Parameters.MapThreshold")}
+        ],
+        "IfSteps": accepted,
+        "ElseSteps": [{"Name": "BelowThreshold", "Type": "Fail", "Arguments": refusal}],
+    }
+    return {"Name": "CheckMap", "Type": "Condition", "Arguments": arguments}
+
+
+def _parameter(name: str, kind: str, default: object) -> Json:
+    row: Json = {"Name": name, "Type": kind, "DefaultValue": default}
+    return row | ({"EnumValues": ENUMS[name]} if name in ENUMS else {})
+
+
+def _entrypoint(step: str, code: str) -> list[str]:
+    """Unpack the code that lies in `code` below the root folder and become the step. Constant text: no data in it."""
+    root, module = f"R=${{ML_ROOT:-{ML}}}", f"pipeline.steps.{step}"
+    unpack = f'mkdir -p "$R/code" && tar -xzf "$R/{code}/source.tar.gz" -C "$R/code"'
+    return ["/bin/sh", "-c", f'{root}; {unpack} && cd "$R/code" && exec python3 -m {module}']
+
+
+def _get(target: str) -> Json:
+    return {"Get": target}
+
+
+def _text(*values: object) -> Json:
+    """A text of several values; also how a number becomes the text that the service wants."""
+    return {"Std:Join": {"On": "", "Values": list(values)}}
+
+
+def _path(*values: object) -> Json:
+    return {"Std:Join": {"On": "/", "Values": list(values)}}
+
+
+def _output(step: str, name: str) -> Json:
+    return _get(f"Steps.{step}.ProcessingOutputConfig.Outputs['{name}'].S3Output.S3Uri")
+
+
+def _model_uri() -> Json:
+    return _path(_output("Evaluate", "model"), "model.tar.gz")
+
+
+def _evaluation(path: str) -> Json:
+    return {"Std:JsonGet": {"PropertyFile": _get("Steps.Evaluate.PropertyFiles.Evaluation"), "Path": path}}
+
+
+def _input(name: str, uri: object) -> Json:
+    return {
+        "InputName": name,
+        "S3Input": {
+            "S3Uri": uri,
+            "LocalPath": f"{ML}/processing/input/{name}",
+            "S3DataType": "S3Prefix",
+            "S3InputMode": "File",
+        },
+    }
+
+
+def _upload(name: str, uri: object) -> Json:
+    local = f"{ML}/processing/output/{name}"
+    return {"OutputName": name, "S3Output": {"S3Uri": uri, "LocalPath": local, "S3UploadMode": "EndOfJob"}}
+
+
+def _channel(name: str, uri: object) -> Json:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "InputMode": "File", "DataSource": {"S3DataSource": source}}

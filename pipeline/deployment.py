@@ -1,0 +1,240 @@
+"""A deployment: one CloudFormation stack with a model, its endpoint and what watches it. Create, read, delete.
+
+Each function takes the boto3 client it needs. Reads give small frozen values; times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+from pipeline import definition, source
+from pipeline.errors import BadInput, Refused
+from pipeline.names import Environment, Names
+from pipeline.registry import Package
+
+INSTANCE_TYPE = "ml.m5.large"
+"""Of an endpoint, when nobody says otherwise."""
+
+_GONE = frozenset({"DELETE_COMPLETE"})
+_DEAD = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A deployment's stack. `id` is its ARN, which also finds it after it has been deleted."""
+
+    name: str
+    id: str
+    status: str
+    reason: str
+    parameters: Mapping[str, str]
+    changed: datetime
+
+    @property
+    def digest(self) -> str:
+        """Digest of the model it serves or is about to serve."""
+        return self.parameters.get("Digest", "")
+
+    @property
+    def version(self) -> int | None:
+        """Version of the registered model; None when a pipeline deployed what it had just trained."""
+        ending = self.parameters.get("ModelPackageArn", "").rsplit("/", 1)[-1]
+        return int(ending) if ending.isdecimal() else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether CloudFormation is still working on it."""
+        return self.status.endswith("_IN_PROGRESS")
+
+    @property
+    def failed(self) -> bool:
+        """Whether the last thing done to it did not work out."""
+        return "ROLLBACK" in self.status or self.status.endswith("_FAILED")
+
+    @property
+    def gone(self) -> bool:
+        """Whether it was deleted."""
+        return self.status in _GONE
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource of a stack, by its name in the template."""
+
+    name: str
+    kind: str
+    status: str
+    reason: str
+    changed: datetime
+
+
+def publish_template(s3: Any, names: Names, env: Environment) -> str:
+    """Put the stack template under its content address, unless it is there already, and return its https address."""
+    template = source.template()
+    try:
+        s3.put_object(Bucket=names.bucket, Key=template.key(env), Body=template.data, IfNoneMatch="*")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+    return template.url(env, names)
+
+
+def parameters(names: Names, env: Environment, package: Package, instance_type: str) -> dict[str, str]:
+    """What the template is given to deploy one registered version.
+
+    Raises BadInput for an instance type that the model was not registered for.
+    """
+    allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
+    if instance_type not in allowed:
+        raise BadInput(f"The model does not run on {instance_type!r}.", f"Instance types: {', '.join(allowed)}.")
+    return {
+        "EnvironmentName": env,
+        "EndpointName": names.stack(env),
+        "ModelDataUrl": package.model,
+        "ModelPackageArn": package.arn,
+        "Digest": package.digest,
+        "ShortDigest": package.digest[:8],
+        "ImageUri": package.inference["Containers"][0]["Image"],
+        "ExecutionRoleArn": names.role(f"{env}-execution"),
+        "InstanceType": instance_type,
+        "CaptureUri": f"s3://{names.bucket}/{env}/capture",
+    }
+
+
+def find(cloudformation: Any, name_or_id: str) -> Stack | None:
+    """The stack by name or ARN; None when it does not exist."""
+    try:
+        found = cloudformation.describe_stacks(StackName=name_or_id)["Stacks"][0]
+    except ClientError as error:
+        if "does not exist" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return Stack(
+        name=found["StackName"],
+        id=found["StackId"],
+        status=found["StackStatus"],
+        reason=found.get("StackStatusReason", ""),
+        parameters={item["ParameterKey"]: item.get("ParameterValue", "") for item in found.get("Parameters", [])},
+        changed=found.get("LastUpdatedTime") or found["CreationTime"],
+    )
+
+
+def changeable(cloudformation: Any, names: Names, env: Environment) -> Stack | None:
+    """The environment's stack, None when there is none yet.
+
+    Raises Refused while something else is being done to it, and when its last creation failed.
+    """
+    existing = find(cloudformation, names.stack(env))
+    if existing is None or existing.gone:
+        return None
+    if existing.busy:
+        raise Refused(
+            f"{existing.name} is busy: {existing.status}.", f"`deployment status --env {env}` shows when it is done."
+        )
+    if existing.status in _DEAD:
+        raise Refused(
+            f"{existing.name} is left over from a deployment that failed: {existing.status}.",
+            f"`deployment delete --env {env}` removes it; then deploy again.",
+        )
+    return existing
+
+
+def deploy(
+    cloudformation: Any,
+    names: Names,
+    env: Environment,
+    *,
+    template_url: str,
+    parameters: Mapping[str, str],
+    token: str,
+) -> tuple[str, Literal["created", "updated", "unchanged"]]:
+    """Start creating or updating the environment's stack; returns its ARN and what was started.
+
+    Raises Refused for a change that cannot be made now (see `changeable`) or that CloudFormation could not make.
+    """
+    existing = changeable(cloudformation, names, env)
+    given = parameters if existing is None else _same_model(existing, env, parameters)
+    request = {
+        "StackName": names.stack(env),
+        "TemplateURL": template_url,
+        "RoleARN": names.role(f"{env}-deploy"),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
+        "Tags": definition.tags(env),
+        "ClientRequestToken": token,
+    }
+    if existing is None:
+        return str(cloudformation.create_stack(**request)["StackId"]), "created"
+    try:
+        return str(cloudformation.update_stack(**request)["StackId"]), "updated"
+    except ClientError as error:
+        if "No updates are to be performed" in error.response["Error"]["Message"]:
+            return existing.id, "unchanged"
+        raise
+
+
+def _same_model(existing: Stack, env: Environment, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """Resources are named after the model's digest and CloudFormation cannot replace what has a name of its own.
+
+    So the same model keeps its address (the bytes are the same), and cannot change its instance type in place.
+    """
+    if existing.digest != parameters["Digest"]:
+        return parameters
+    before = existing.parameters.get("InstanceType", "")
+    if before != parameters["InstanceType"]:
+        raise Refused(
+            f"{existing.name} already serves this model on {before}; the type of a running model cannot be changed.",
+            f"Deploy another version, or `deployment delete --env {env}` first.",
+        )
+    return {**parameters, "ModelDataUrl": existing.parameters["ModelDataUrl"]}
+
+
+def delete(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:
+    """Start deleting the environment's stack, with the deploy role."""
+    cloudformation.delete_stack(
+        StackName=names.stack(env), RoleARN=names.role(f"{env}-deploy"), ClientRequestToken=token
+    )
+
+
+def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
+    """A stack's resources, in the order in which they last changed."""
+    found = cloudformation.describe_stack_resources(StackName=stack_id)["StackResources"]
+    rows = [
+        Resource(
+            name=item["LogicalResourceId"],
+            kind=item["ResourceType"],
+            status=item["ResourceStatus"],
+            reason=item.get("ResourceStatusReason", ""),
+            changed=item["Timestamp"],
+        )
+        for item in found
+    ]
+    return sorted(rows, key=lambda row: row.changed)
+
+
+def first_failure(cloudformation: Any, stack_id: str) -> str:
+    """Why the last attempt failed: the first failure among the stack's latest events; empty when there is none."""
+    events = cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]
+    reason = ""
+    for event in events:
+        if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in event.get("ResourceStatusReason", ""):
+            reason = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
+        started = event["ResourceStatus"] in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS")
+        if started and event["ResourceType"] == "AWS::CloudFormation::Stack":
+            break
+    return reason
+
+
+def endpoint_status(sagemaker: Any, name: str) -> tuple[str, str] | None:
+    """Status of an endpoint (`InService`, `Creating`, …) and why it failed; None when it does not exist."""
+    try:
+        found = sagemaker.describe_endpoint(EndpointName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationException" and "find" in error.response["Error"]["Message"]:
+            return None
+        raise
+    return str(found["EndpointStatus"]), str(found.get("FailureReason", ""))

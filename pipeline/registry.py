@@ -1,0 +1,203 @@
+"""The model registry: read versions, and copy one with its artifact into the next environment.
+
+A model is known by its digest, the sha256 of `model.tar.gz`. Nothing is promoted whose bytes do not match it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from pipeline.errors import NotFound, Refused
+from pipeline.names import Environment, Names
+
+PREVIOUS: Mapping[Environment, Environment] = {"staging": "dev", "prod": "staging"}
+"""Where a promotion into an environment copies from."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version in an environment's model package group. `metadata` are its customer metadata, all strings."""
+
+    arn: str
+    version: int
+    status: str
+    approval: str
+    created: datetime
+    model: str
+    metadata: Mapping[str, str]
+    evaluation: str | None = None
+    inference: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the model's tar.gz, hexadecimal."""
+        return self.metadata.get("digest", "").removeprefix("sha256:")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the Evaluate step measured, and the S3 address of its `folder`.
+
+    `per_class` is mAP50 and mAP50-95 by class name, None for a class that no held-out photo shows.
+    """
+
+    map50: float
+    map50_95: float
+    per_class: Mapping[str, tuple[float, float] | None]
+    images: Mapping[str, int]
+    folder: str
+
+
+def versions(sagemaker: Any, names: Names, env: Environment, limit: int = 10) -> list[Package]:
+    """The newest versions first. An environment without a group has none."""
+    return [
+        _describe(sagemaker, item["ModelPackageArn"]) for item in islice(_listed(sagemaker, names.group(env)), limit)
+    ]
+
+
+def load(sagemaker: Any, names: Names, env: Environment, version: int) -> Package:
+    """One version. Raises NotFound with the versions that exist."""
+    try:
+        return _describe(sagemaker, names.arn("sagemaker", f"model-package/{names.group(env)}/{version}"))
+    except ClientError as error:
+        if not _is_missing(error):
+            raise
+        existing = [str(item["ModelPackageVersion"]) for item in _listed(sagemaker, names.group(env))]
+        raise NotFound(
+            f"version in {env}", str(version), existing, f"`registry list --env {env}` shows them."
+        ) from error
+
+
+def newest(sagemaker: Any, names: Names, env: Environment) -> Package:
+    """The newest version that may be deployed: in dev any that was not rejected, elsewhere an approved one.
+
+    Raises NotFound when there is none.
+    """
+    narrow = {} if env == "dev" else {"ModelApprovalStatus": "Approved"}
+    for item in _listed(sagemaker, names.group(env), **narrow):
+        if item["ModelApprovalStatus"] != "Rejected":
+            return _describe(sagemaker, item["ModelPackageArn"])
+    before = PREVIOUS.get(env)
+    advice = (
+        f"`registry request <version> --to {env}` brings one from {before}." if before else "`pipeline run` makes one."
+    )
+    raise NotFound("model to deploy in environment", env, advice=advice)
+
+
+def with_digest(sagemaker: Any, names: Names, env: Environment, digest: str) -> Package | None:
+    """The version in `env` that holds the model with this digest."""
+    every = (_describe(sagemaker, item["ModelPackageArn"]) for item in _listed(sagemaker, names.group(env)))
+    return next((package for package in every if package.digest == digest), None)
+
+
+def promote(
+    sagemaker: Any, s3: Any, names: Names, package: Package, to: Environment, *, token: str, metadata: Mapping[str, str]
+) -> Package:
+    """Copy the artifact and the package into environment `to`, approved; for a model already there nothing changes.
+
+    `metadata` is added to the package's own. Raises Refused when the artifact's bytes are not those of the digest.
+    """
+    already = with_digest(sagemaker, names, to, package.digest)
+    if already is not None:
+        return already
+    key = f"{to}/models/{package.digest}/model.tar.gz"
+    copy_verified(s3, package.model, package.digest, bucket=names.bucket, key=key)
+    container = {**package.inference["Containers"][0], "ModelDataUrl": f"s3://{names.bucket}/{key}"}
+    answer = sagemaker.create_model_package(
+        ModelPackageGroupName=names.group(to),
+        ModelPackageDescription=f"Promoted from {package.arn.split(':model-package/')[-1]}",
+        InferenceSpecification={**package.inference, "Containers": [container]},
+        ModelApprovalStatus="Approved",
+        CustomerMetadataProperties={**package.metadata, **metadata, "source_package": package.arn},
+        ClientToken=token,
+        **({"ModelMetrics": package.metrics} if package.metrics else {}),
+    )
+    return _describe(sagemaker, answer["ModelPackageArn"])
+
+
+def copy_verified(s3: Any, source: str, digest: str, *, bucket: str, key: str) -> None:
+    """Copy an S3 object after reading it once and comparing its sha256; exactly the bytes read are copied (by ETag).
+
+    Raises Refused when they differ from `digest`.
+    """
+    place = urlsplit(source)
+    origin = {"Bucket": place.netloc, "Key": place.path.lstrip("/")}
+    read = s3.get_object(**origin)
+    seen = hashlib.sha256()
+    for chunk in read["Body"].iter_chunks(_CHUNK):
+        seen.update(chunk)
+    if seen.hexdigest() != digest:
+        raise Refused(
+            f"The artifact is not the registered model: its sha256 is {seen.hexdigest()[:12]}, not {digest[:12]}.",
+            "Nothing was copied. Train again with `pipeline run` and promote the new version.",
+        )
+    s3.copy_object(Bucket=bucket, Key=key, CopySource=origin, CopySourceIfMatch=read["ETag"])
+
+
+def evaluation(s3: Any, uri: str) -> Evaluation:
+    """Read the evaluation report at `uri`. Raises botocore's ClientError when it cannot be read."""
+    report = json.loads(read_object(s3, uri))
+    return Evaluation(
+        map50=float(report["metrics"]["map50"]["value"]),
+        map50_95=float(report["metrics"]["map50_95"]["value"]),
+        per_class={
+            name: (float(row["map50"]), float(row["map50_95"])) if row else None
+            for name, row in report["per_class"].items()
+        },
+        images={split: int(count) for split, count in report["data"]["images"].items()},
+        folder=uri.rsplit("/", 1)[0],
+    )
+
+
+def read_object(s3: Any, uri: str) -> bytes:
+    """The bytes at an `s3://` address."""
+    place = urlsplit(uri)
+    return bytes(s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"].read())
+
+
+def _listed(sagemaker: Any, group: str, **narrow: str) -> Iterable[Mapping[str, Any]]:
+    pages = sagemaker.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending", **narrow
+    )
+    try:
+        for page in pages:
+            yield from page["ModelPackageSummaryList"]
+    except ClientError as error:
+        if not _is_missing(error):
+            raise
+
+
+def _describe(sagemaker: Any, arn: str) -> Package:
+    found = sagemaker.describe_model_package(ModelPackageName=arn)
+    metrics = found.get("ModelMetrics", {})
+    specification = found["InferenceSpecification"]
+    return Package(
+        arn=found["ModelPackageArn"],
+        version=int(found["ModelPackageVersion"]),
+        status=found["ModelPackageStatus"],
+        approval=found["ModelApprovalStatus"],
+        created=found["CreationTime"],
+        model=specification["Containers"][0]["ModelDataUrl"],
+        metadata=found.get("CustomerMetadataProperties", {}),
+        evaluation=metrics.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri"),
+        inference=specification,
+        metrics=metrics,
+    )
+
+
+def _is_missing(error: ClientError) -> bool:
+    """SageMaker answers ValidationException for a package or group that does not exist."""
+    code, words = error.response["Error"]["Code"], error.response["Error"]["Message"].lower()
+    return code == "ResourceNotFound" or (code == "ValidationException" and "not exist" in words)

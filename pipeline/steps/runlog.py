@@ -1,0 +1,134 @@
+"""What the steps of one execution tell MLflow, and what they do when it does not listen: go on, and say so.
+
+The first step opens the run and writes `run.json`; the later ones join it from there. No failure of tracking ends
+a step.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import GroundcrewError
+from pipeline.steps.container import Stopped, say
+from pipeline.tracking import Status, Tracking
+
+START_SECONDS = 60.0
+"""How long the first step waits for an MLflow server that is still starting."""
+PATIENCE = 3
+"""Failed calls after which a step stops asking: a dead server must not slow a training down."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What every step knows about its execution; the content of run.json."""
+
+    execution: str
+    revision: str
+    experiment: str
+    mlflow: Mapping[str, str] | None = None
+    """`run_id` and `artifact_uri`, or None with a `reason`."""
+    reason: str = ""
+    data_version: str = ""
+    images: Mapping[str, int] = field(default_factory=dict)
+    classes: Sequence[str] = ()
+
+    def write(self, path: Path) -> None:
+        """Write run.json."""
+        path.write_text(json.dumps(asdict(self), indent=2), "utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Facts:
+        """Read run.json."""
+        return cls(**json.loads(path.read_text("utf-8")))
+
+
+@dataclass
+class RunLog:
+    """The execution's MLflow run as one step sees it. Without a run every method does nothing."""
+
+    facts: Facts
+    tracking: Tracking
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, facts: Facts, tracking: Tracking, artifact_location: str, tags: Mapping[str, str]) -> RunLog:
+        """Open the run of this execution, or find the one that an earlier attempt of the step has opened."""
+        try:
+            tracking.wait(START_SECONDS)
+            run = tracking.run_for_execution(facts.execution)
+            if run is None:
+                experiment = tracking.experiment(facts.experiment, artifact_location)
+                run = tracking.create_run(experiment, facts.execution.rpartition("/")[2], tags)
+            elif run.status != "RUNNING":
+                tracking.finish(run.id, "RUNNING")
+        except GroundcrewError as error:
+            say("tracking", problem=error.message)
+            return cls(replace(facts, mlflow=None, reason=error.message), tracking)
+        return cls(replace(facts, mlflow={"run_id": run.id, "artifact_uri": run.artifact_uri}), tracking)
+
+    @classmethod
+    def join(cls, folder: Path, tracking: Tracking) -> RunLog:
+        """Join the run that the first step has opened; `folder` holds its run.json."""
+        return cls(Facts.read(folder / "run.json"), tracking)
+
+    def params(self, values: Mapping[str, object]) -> None:
+        """Record parameters."""
+        self._attempt(lambda run_id: self.tracking.log_params(run_id, values))
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Record metrics at a step."""
+        self._attempt(lambda run_id: self.tracking.log_metrics(run_id, values, step))
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        self._attempt(lambda run_id: self.tracking.set_tags(run_id, values))
+
+    def files(self, *paths: Path, folder: str = "") -> None:
+        """Store files as artifacts."""
+        for path in paths:
+            self._attempt(partial(self._upload, path, folder))
+
+    def close(self, status: Status) -> None:
+        """Close the run. Tried even after other calls have failed."""
+        self.problems = self.problems[: PATIENCE - 1]
+        self._attempt(lambda run_id: self.tracking.finish(run_id, status))
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Mark the run FAILED (KILLED on a stop request) when the block does not end well, and pass the error on."""
+        try:
+            yield
+        except Stopped:
+            self.close("KILLED")
+            raise
+        except Exception as error:
+            self.tags({"failure": str(error)[:1000]})
+            self.close("FAILED")
+            raise
+
+    def remark(self) -> str:
+        """What the step's message says about tracking: nothing when all is well."""
+        if self.facts.mlflow is None:
+            return f" Not tracked in MLflow: {self.facts.reason}"
+        return f" MLflow tracking is incomplete: {self.problems[0]}" if self.problems else ""
+
+    def _upload(self, path: Path, folder: str, run_id: str) -> None:
+        artifacts = self.facts.mlflow["artifact_uri"] if self.facts.mlflow else ""
+        self.tracking.upload(artifacts, path, folder)
+
+    def _attempt(self, call: Callable[[str], Any]) -> None:
+        if self.facts.mlflow is None or len(self.problems) >= PATIENCE:
+            return
+        try:
+            call(self.facts.mlflow["run_id"])
+        except GroundcrewError as error:
+            self.problems.append(error.message)
+            say("tracking", problem=error.message)
+            print(f"MLflow: {error.message} {error.advice}", file=sys.stderr)

@@ -1,0 +1,263 @@
+"""What an API call needs: IAM actions and the ARNs they are asked on, for every operation the account answers.
+
+Source: the service authorization reference. An operation in no table here is refused loudly (fail closed), so a
+new call of the product shows up as an error and not as a hole. `{Name}` in a template is a request parameter; a
+parameter that already is an ARN is used as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.aws.actions_s3 import s3_needs
+from sandbox.aws.errors import AwsError
+
+Params = Mapping[str, Any]
+_FIELD = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Need:
+    """One permission a call needs. `passed_to` is set for iam:PassRole: the service that will use the role."""
+
+    action: str
+    resource: str
+    passed_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Account and region, which ARNs are made of."""
+
+    account: str
+    region: str
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and region; IAM has no region."""
+        return f"arn:aws:{service}:{'' if service == 'iam' else self.region}:{self.account}:{resource}"
+
+
+def needs(service: str, operation: str, params: Params, place: Place) -> list[Need]:
+    """All permissions a call needs; all of them must be allowed. Raises AwsError for an operation in no table."""
+    rule = _RULES.get(service)
+    found = rule(operation, params, place) if rule else None
+    if found is None:
+        raise AwsError(
+            "UnknownOperationException", f"The local AWS has no permissions listed for {service} {operation}."
+        )
+    return [*found, *_passed_roles(service, operation, params)]
+
+
+def _fill(service: str, template: str, params: Params, place: Place) -> str | None:
+    """The ARN of a template; None when one of its parameters was not given."""
+    if template == "*":
+        return "*"
+    fields = _FIELD.findall(template)
+    values = {name: str(params[name]) for name in fields if params.get(name)}
+    if len(values) < len(fields):
+        return None
+    for value in values.values():
+        if value.startswith("arn:"):
+            return value
+    return place.arn(service, _FIELD.sub(lambda found: values[found.group(1)], template))
+
+
+def _table(
+    prefix: str, table: Mapping[str, tuple[str, ...]], *, tagging: str | None = None
+) -> Callable[[str, Params, Place], list[Need] | None]:
+    """A rule of operations whose IAM action has the operation's name; their templates are tried one by one.
+
+    A template whose parameters are missing is skipped; with none left the resource is `*`. `tagging` is the extra
+    action that a Create call with `Tags` needs on what it creates.
+    """
+
+    def rule(operation: str, params: Params, place: Place) -> list[Need] | None:
+        if operation not in table:
+            return None
+        arns = [arn for template in table[operation] if (arn := _fill(prefix, template, params, place))] or ["*"]
+        found = [Need(f"{prefix}:{operation}", arn) for arn in arns]
+        if tagging and operation.startswith("Create") and params.get("Tags"):
+            found.append(Need(f"{prefix}:{tagging}", arns[0]))
+        return found
+
+    return rule
+
+
+def _ops(templates: Iterable[str], *operations: str) -> dict[str, tuple[str, ...]]:
+    return dict.fromkeys(operations, tuple(templates))
+
+
+_PIPELINE = ("pipeline/{PipelineName}",)
+_EXECUTION = ("{PipelineExecutionArn}",)
+_GROUP = ("model-package-group/{ModelPackageGroupName}",)
+_SAGEMAKER = {
+    **_ops(_PIPELINE, "CreatePipeline", "UpdatePipeline", "DeletePipeline", "DescribePipeline"),
+    **_ops(_PIPELINE, "StartPipelineExecution", "ListPipelineExecutions"),
+    **_ops(_EXECUTION, "DescribePipelineExecution", "StopPipelineExecution", "RetryPipelineExecution"),
+    **_ops(_EXECUTION, "UpdatePipelineExecution", "ListPipelineExecutionSteps"),
+    **_ops(_EXECUTION, "ListPipelineParametersForExecution", "DescribePipelineDefinitionForExecution"),
+    **_ops(
+        ("training-job/{TrainingJobName}",),
+        *("CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob", "DeleteTrainingJob"),
+    ),
+    **_ops(
+        ("processing-job/{ProcessingJobName}",),
+        *("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "DeleteProcessingJob"),
+    ),
+    **_ops(("model/{ModelName}",), "CreateModel", "DescribeModel", "DeleteModel"),
+    **_ops(
+        ("endpoint-config/{EndpointConfigName}",),
+        *("CreateEndpointConfig", "DescribeEndpointConfig", "DeleteEndpointConfig"),
+    ),
+    **_ops(
+        ("endpoint/{EndpointName}", "endpoint-config/{EndpointConfigName}"),
+        *("CreateEndpoint", "UpdateEndpoint"),
+    ),
+    **_ops(
+        ("endpoint/{EndpointName}",),
+        *("DescribeEndpoint", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities"),
+    ),
+    **_ops(_GROUP, "CreateModelPackageGroup", "DescribeModelPackageGroup", "DeleteModelPackageGroup"),
+    # A version's number is not known before it exists: the request is for the group and for any package in it.
+    "CreateModelPackage": (*_GROUP, "model-package/{ModelPackageGroupName}/*", "model-package/{ModelPackageName}"),
+    **_ops(("model-package/{ModelPackageName}",), "DescribeModelPackage", "DeleteModelPackage"),
+    **_ops(("{ModelPackageArn}",), "UpdateModelPackage"),
+    **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
+    **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
+    **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
+}
+_RUNTIME = _ops(("endpoint/{EndpointName}",), "InvokeEndpoint", "InvokeEndpointAsync")
+
+_STACK = ("stack/{StackName}/*",)
+_CLOUDFORMATION = {
+    **_ops(_STACK, "CreateStack", "UpdateStack", "DeleteStack", "RollbackStack", "CancelUpdateStack"),
+    **_ops(_STACK, "ContinueUpdateRollback", "UpdateTerminationProtection", "SetStackPolicy", "GetStackPolicy"),
+    **_ops(_STACK, "DescribeStacks", "DescribeStackEvents", "DescribeStackResource", "DescribeStackResources"),
+    **_ops(_STACK, "ListStackResources", "GetTemplate", "GetTemplateSummary"),
+    **_ops(_STACK, "CreateChangeSet", "ListChangeSets"),
+    **_ops((*_STACK, "{ChangeSetName}"), "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet"),
+    **_ops(("*",), "ListStacks", "ValidateTemplate", "ListExports", "ListImports"),
+}
+
+_ROLE = ("role/{RoleName}",)
+_POLICY = ("{PolicyArn}",)
+_USER = ("user/{UserName}",)
+_IAM = {
+    **_ops(_ROLE, "CreateRole", "GetRole", "DeleteRole", "UpdateRole", "UpdateRoleDescription"),
+    **_ops(_ROLE, "UpdateAssumeRolePolicy", "PutRolePolicy", "GetRolePolicy", "DeleteRolePolicy", "ListRolePolicies"),
+    **_ops(_ROLE, "AttachRolePolicy", "DetachRolePolicy", "ListAttachedRolePolicies"),
+    **_ops(_ROLE, "PutRolePermissionsBoundary", "DeleteRolePermissionsBoundary"),
+    **_ops(_ROLE, "TagRole", "UntagRole", "ListRoleTags"),
+    "CreatePolicy": ("policy/{PolicyName}",),
+    **_ops(_POLICY, "GetPolicy", "DeletePolicy", "CreatePolicyVersion", "DeletePolicyVersion", "GetPolicyVersion"),
+    **_ops(_POLICY, "ListPolicyVersions", "SetDefaultPolicyVersion", "ListEntitiesForPolicy"),
+    **_ops(_POLICY, "TagPolicy", "UntagPolicy", "ListPolicyTags"),
+    **_ops(_USER, "CreateUser", "GetUser", "DeleteUser", "CreateAccessKey", "DeleteAccessKey", "ListAccessKeys"),
+    **_ops(_USER, "UpdateAccessKey", "PutUserPolicy", "GetUserPolicy", "DeleteUserPolicy", "ListUserPolicies"),
+    **_ops(_USER, "AttachUserPolicy", "DetachUserPolicy", "ListAttachedUserPolicies", "TagUser", "ListUserTags"),
+    **_ops(("*",), "ListRoles", "ListPolicies", "ListUsers", "GetAccountAuthorizationDetails"),
+}
+
+_LOG_STREAM = ("log-group:{logGroupName}:log-stream:{logStreamName}",)
+_LOG_GROUP = ("log-group:{logGroupName}:log-stream:",)
+_LOGS = {
+    **_ops(_LOG_STREAM, "CreateLogStream", "DeleteLogStream", "PutLogEvents", "GetLogEvents"),
+    **_ops(_LOG_GROUP, "CreateLogGroup", "DeleteLogGroup", "PutRetentionPolicy", "DeleteRetentionPolicy"),
+    **_ops(_LOG_GROUP, "DescribeLogStreams", "FilterLogEvents"),
+    **_ops(("{resourceArn}",), "TagResource", "UntagResource", "ListTagsForResource"),
+    **_ops(("log-group::log-stream:",), "DescribeLogGroups"),
+}
+
+_EVENT_RULE = ("rule/{Name}",)
+_EVENTS = {
+    **_ops(_EVENT_RULE, "PutRule", "DeleteRule", "DescribeRule", "EnableRule", "DisableRule"),
+    **_ops(("rule/{Rule}",), "PutTargets", "RemoveTargets", "ListTargetsByRule"),
+    **_ops(("{ResourceARN}",), "TagResource", "UntagResource", "ListTagsForResource"),
+    **_ops(("event-bus/default",), "PutEvents", "DescribeEventBus"),
+    **_ops(("*",), "ListRules", "ListEventBuses", "ListRuleNamesByTarget", "TestEventPattern"),
+}
+
+_CLOUDWATCH = {
+    **_ops(("*",), "PutMetricData", "GetMetricData", "GetMetricStatistics", "ListMetrics", "ListDashboards"),
+    **_ops(("alarm:{AlarmName}",), "PutMetricAlarm", "SetAlarmState"),
+    **_ops(("alarm:*",), "DescribeAlarms", "DeleteAlarms", "DescribeAlarmHistory"),
+}
+
+_SCALING_TARGET = ("scalable-target/*",)
+_SCALING = {
+    **_ops(_SCALING_TARGET, "RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy"),
+    **_ops(_SCALING_TARGET, "DeleteScalingPolicy", "TagResource", "UntagResource", "ListTagsForResource"),
+    **_ops(("*",), "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScalingActivities"),
+}
+
+_QUEUE_ACTIONS = {
+    **{name: name for name in ("CreateQueue", "DeleteQueue", "GetQueueUrl", "GetQueueAttributes", "PurgeQueue")},
+    **{name: name for name in ("SetQueueAttributes", "TagQueue", "UntagQueue", "ListQueueTags")},
+    **{name: name for name in ("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility")},
+    "SendMessageBatch": "SendMessage",
+    "DeleteMessageBatch": "DeleteMessage",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+    "ListDeadLetterSourceQueues": "ListDeadLetterSourceQueues",
+    "ListQueues": "ListQueues",
+}
+
+
+def _sqs(operation: str, params: Params, place: Place) -> list[Need] | None:
+    if operation not in _QUEUE_ACTIONS:
+        return None
+    name = params.get("QueueName") or str(params.get("QueueUrl", "")).rpartition("/")[2]
+    return [Need(f"sqs:{_QUEUE_ACTIONS[operation]}", place.arn("sqs", name) if name else "*")]
+
+
+def _sts(operation: str, params: Params, place: Place) -> list[Need] | None:
+    # Taking a role is decided with its trust policy (sts.py); everybody may ask who they are.
+    return [] if operation in ("AssumeRole", "GetCallerIdentity") else None
+
+
+_TAG = {**_ops(("*",), "GetResources", "GetTagKeys", "GetTagValues")}
+
+
+def _passed_roles(service: str, operation: str, params: Params) -> list[Need]:
+    """iam:PassRole on every role a Create or Update call hands to a service."""
+    passes = _PASSES.get(service)
+    if passes is None or not operation.startswith(passes[1]):
+        return []
+    roles = [params[name] for name in ("RoleArn", "RoleARN", "ExecutionRoleArn") if params.get(name)]
+    roles += [target["RoleArn"] for target in params.get("Targets") or [] if target.get("RoleArn")]
+    return [Need("iam:PassRole", role, passes[0]) for role in roles]
+
+
+# Service -> who gets the role, and which operations hand one over.
+_PASSES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sagemaker": ("sagemaker.amazonaws.com", ("Create", "Update", "Start")),
+    "cloudformation": (
+        "cloudformation.amazonaws.com",
+        ("Create", "Update", "Delete", "Rollback", "ContinueUpdateRollback"),
+    ),
+    "events": ("events.amazonaws.com", ("Put",)),
+    "application-autoscaling": ("application-autoscaling.amazonaws.com", ("Register",)),
+}
+
+
+def _s3(operation: str, params: Params, place: Place) -> list[Need] | None:
+    found = s3_needs(operation, params)
+    return None if found is None else [Need(action, arn) for action, arn in found]
+
+
+_RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
+    "application-autoscaling": _table("application-autoscaling", _SCALING),
+    "cloudformation": _table("cloudformation", _CLOUDFORMATION),
+    "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
+    "events": _table("events", _EVENTS),
+    "iam": _table("iam", _IAM),
+    "logs": _table("logs", _LOGS),
+    "resourcegroupstaggingapi": _table("tag", _TAG),
+    "s3": _s3,
+    "sagemaker": _table("sagemaker", _SAGEMAKER, tagging="AddTags"),
+    "sagemaker-runtime": _table("sagemaker", _RUNTIME),
+    "sqs": _sqs,
+    "sts": _sts,
+}

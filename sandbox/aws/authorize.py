@@ -1,0 +1,115 @@
+"""The one place where a call is allowed or refused: policies, boundary, session, resource policies, PassRole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from moto.s3.models import s3_backends
+from moto.sqs.models import sqs_backends
+
+from sandbox.aws import context
+from sandbox.aws.actions import Need, Place, needs
+from sandbox.aws.calls import Call
+from sandbox.aws.errors import AwsError
+from sandbox.aws.identity import Documents, Principal
+from sandbox.aws.policy import Decision, decide
+from sandbox.aws.statements import MalformedPolicy, Request, check, parse
+
+if TYPE_CHECKING:
+    from sandbox.aws.core import Cloud
+
+log = logging.getLogger(__name__)
+
+# Calls that write a policy: operation -> (parameter, whether it is the policy of a resource).
+_WRITES = {
+    ("iam", "PutRolePolicy"): ("PolicyDocument", False),
+    ("iam", "PutUserPolicy"): ("PolicyDocument", False),
+    ("iam", "CreatePolicy"): ("PolicyDocument", False),
+    ("iam", "CreatePolicyVersion"): ("PolicyDocument", False),
+    ("iam", "CreateRole"): ("AssumeRolePolicyDocument", True),
+    ("iam", "UpdateAssumeRolePolicy"): ("PolicyDocument", True),
+    ("s3", "PutBucketPolicy"): ("Policy", True),
+}
+
+
+def authorize(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime) -> None:
+    """Let the call through or raise AwsError with AWS's own words. All of a call's needs must be allowed."""
+    wanted = needs(call.service, call.operation, call.params, Place(cloud.account, cloud.region))
+    if region != cloud.region and call.service not in ("iam", "sts"):
+        raise AwsError("InvalidRegion", f"The local AWS has one region, {cloud.region}; the request is for {region}.")
+    if principal.kind != "root":
+        wanted += _to_learn_of_absence(cloud, call)
+        _require(cloud, call, principal, region, now, wanted)
+    _check_document(call)
+
+
+def _require(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime, wanted: list[Need]) -> None:
+    directory = cloud.directory
+    identity, boundary = directory.identity_policies(principal), directory.boundary(principal)
+    session = directory.session_policies(principal)
+    keys = context.of_caller(principal, region, now) | context.of_call(call)
+    for need in wanted:
+        request = Request(
+            need.action, need.resource, {**keys, **context.of_need(need, _tags(cloud, need))}, principal.who
+        )
+        decision = decide(
+            request,
+            identity=identity,
+            boundary=boundary,
+            session=session,
+            resource=resource_policies(cloud, need.resource),
+        )
+        if not decision.allowed:
+            raise _denied(principal, need, decision)
+
+
+def _to_learn_of_absence(cloud: Cloud, call: Call) -> list[Need]:
+    """S3 tells only who may list a bucket that an object is not there; for everybody else it is a denial."""
+    if call.service != "s3" or call.operation not in ("GetObject", "HeadObject"):
+        return []
+    bucket = s3_backends[cloud.account]["aws"].buckets.get(call.params["Bucket"])
+    if bucket is None or call.params["Key"] in bucket.keys:
+        return []
+    return [Need("s3:ListBucket", f"arn:aws:s3:::{call.params['Bucket']}")]
+
+
+def _denied(principal: Principal, need: Need, decision: Decision) -> AwsError:
+    log.info("denied %s %s on %s by %s", principal.arn, need.action, need.resource, decision)
+    return AwsError(
+        "AccessDenied",
+        f"User: {principal.arn} is not authorized to perform: {need.action} on resource: {need.resource} "
+        f"{decision.why_denied(need.action)}",
+        403,
+    )
+
+
+def _tags(cloud: Cloud, need: Need) -> Mapping[str, str]:
+    reader = cloud.tag_readers.get(need.resource.split(":")[2] if need.resource.startswith("arn:") else "")
+    return reader(need.resource) if reader else {}
+
+
+def resource_policies(cloud: Cloud, resource: str) -> Documents:
+    """The bucket's or the queue's own policy, where the resource has one."""
+    if resource.startswith("arn:aws:s3:::"):
+        bucket = s3_backends[cloud.account]["aws"].buckets.get(resource.removeprefix("arn:aws:s3:::").split("/")[0])
+        document = bucket.policy if bucket else None
+        return (parse(document.decode() if isinstance(document, bytes) else document),) if document else ()
+    if resource.startswith("arn:aws:sqs:"):
+        queue = sqs_backends[cloud.account][cloud.region].queues.get(resource.rpartition(":")[2])
+        return (parse(queue.policy),) if queue is not None and queue.policy else ()
+    return ()
+
+
+def _check_document(call: Call) -> None:
+    name, of_resource = _WRITES.get((call.service, call.operation), (None, False))
+    if name is None or call.params.get(name) is None:
+        return
+    document = call.params[name]
+    try:
+        check(document.decode() if isinstance(document, bytes) else document, of_resource=of_resource)
+    except MalformedPolicy as error:
+        code = "MalformedPolicy" if call.service == "s3" else "MalformedPolicyDocument"
+        raise AwsError(code, str(error)) from error

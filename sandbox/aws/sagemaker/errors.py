@@ -1,0 +1,35 @@
+"""The refusals of SageMaker, with AWS's own codes and words."""
+
+from __future__ import annotations
+
+from moto.core.exceptions import ServiceException
+
+
+class ValidationException(ServiceException):
+    """The request is malformed, or names something that cannot be used so."""
+
+    code = "ValidationException"
+
+
+class ResourceNotFound(ServiceException):
+    """A pipeline or an execution that does not exist."""
+
+    code = "ResourceNotFound"
+
+
+class ResourceInUse(ServiceException):
+    """A job's name is taken."""
+
+    code = "ResourceInUse"
+
+
+class ConflictException(ServiceException):
+    """The thing exists, but its state forbids the change."""
+
+    code = "ConflictException"
+
+
+class UnknownOperation(ServiceException):
+    """An operation that this stand-in does not have. Clients do not retry it."""
+
+    code = "UnknownOperationException"

@@ -1,0 +1,125 @@
+"""The one place where moto's insides are changed. All of them are internal to moto 5.2.5, which is pinned.
+
+`tests/sandbox/test_aws_core_seams.py` imports each name and compares its parameters, so that another moto fails
+there, in one obvious place.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sandbox.aws.core import Cloud
+
+MOTO = "5.2.5"
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A method of moto that is replaced or leaned on, with its parameters; `None` means only that it exists."""
+
+    module: str
+    name: str
+    parameters: tuple[str, ...] | None = None
+
+    def find(self) -> Any:
+        """The object behind the name. Raises AttributeError or ImportError when moto no longer has it."""
+        value: Any = importlib.import_module(self.module)
+        for part in self.name.split("."):
+            value = getattr(value, part)
+        return value
+
+    def mismatch(self) -> str | None:
+        """What differs from what this code was written for; None when nothing does."""
+        found = self.find()
+        if self.parameters is None:
+            return None
+        actual = tuple(inspect.signature(found).parameters)
+        return None if actual == self.parameters else f"{self.module}.{self.name}{actual} is not {self.parameters}"
+
+
+REPLACED = (
+    Seam(
+        "moto.core.authorization",
+        "ActionAuthenticatorMixin._authenticate_and_authorize_action",
+        ("self", "iam_request_cls", "resource"),
+    ),
+    Seam("moto.s3.models", "FakeBucket.get_permission", ("self", "action", "resource")),
+    Seam("moto.sts.responses", "TokenResponse.assume_role", ("self",)),
+    Seam("moto.sts.responses", "TokenResponse.get_caller_identity", ("self",)),
+    Seam("moto.events.models", "Rule.send_to_targets", ("self", "original_event", "transform_input")),
+    Seam("moto.events.responses", "EventsHandler.put_events", ("self",)),
+)
+USED = (
+    Seam("moto.core.model", "OperationModel"),
+    Seam("moto.core.parse", "PROTOCOL_PARSERS"),
+    Seam("moto.core.request", "determine_request_protocol", ("service_model", "content_type")),
+    Seam("moto.core.request", "Request.raw_path"),
+    Seam("moto.core.routing", "get_service_router", ("service_name",)),
+    Seam("moto.core.routing", "ServiceOperationRouter.match", ("self", "request")),
+    Seam("moto.core.utils", "get_service_model", ("service_name",)),
+    Seam("moto.core.responses", "ActionResult"),
+    Seam("moto.iam.models", "iam_backends"),
+    Seam("moto.iam.models", "IAMBackend.get_groups_for_user", ("self", "user_name")),
+    Seam("moto.s3.models", "s3_backends"),
+    Seam("moto.sqs.models", "sqs_backends"),
+    Seam("moto.sqs.models", "SQSBackend.send_message"),
+    Seam("moto.events.models", "EventsBackend.put_events", ("self", "events")),
+    Seam("moto.events.models", "EventPattern.matches_event", ("self", "event")),
+    Seam("moto.logs.models", "LogsBackend.put_log_events", ("self", "log_group_name", "log_stream_name", "log_events")),
+    Seam("moto.moto_server.werkzeug_app", "DomainDispatcherApplication", ("create_app",)),
+    Seam("moto.moto_server.werkzeug_app", "create_backend_app", ("service",)),
+    Seam("moto.moto_server.werkzeug_app", "MotoRequestHandler.make_environ", ("self",)),
+)
+
+
+def install(cloud: Cloud) -> None:
+    """Put our decisions where moto made its own. Call once in a process, before the first request."""
+    from moto.core.authorization import ActionAuthenticatorMixin
+    from moto.core.responses import ActionResult
+    from moto.events.models import Rule
+    from moto.events.responses import EventsHandler
+    from moto.iam.access_control import PermissionResult
+    from moto.s3.models import FakeBucket
+    from moto.sts.responses import TokenResponse
+
+    from sandbox.aws import sts
+    from sandbox.aws.eventbridge import Delivery, refuse_aws_sources
+
+    def already_examined(self: Any, iam_request_cls: type, resource: str = "*") -> None:
+        # The door decided. A request that came another way has no caller, and this raises.
+        cloud.caller()
+
+    def assume_role(self: Any) -> Any:
+        return ActionResult(sts.assume_role(cloud, cloud.caller(), cloud.call().params, datetime.now(UTC)))
+
+    def get_caller_identity(self: Any) -> Any:
+        return ActionResult(sts.caller_identity(cloud.caller()))
+
+    def bucket_policy_was_asked(self: Any, action: str, resource: str) -> Any:
+        return PermissionResult.PERMITTED
+
+    delivery = Delivery(cloud)
+
+    def send_to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
+        delivery.send(self, original_event)
+
+    def put_events(self: Any) -> str:
+        allowed, refused = refuse_aws_sources(self._get_param("Entries"))
+        answers = iter(self.events_backend.put_events(allowed))
+        entries = [
+            refused[place] if place in refused else next(answers) for place in range(len(allowed) + len(refused))
+        ]
+        return json.dumps({"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries})
+
+    ActionAuthenticatorMixin._authenticate_and_authorize_action = already_examined
+    FakeBucket.get_permission = bucket_policy_was_asked
+    TokenResponse.assume_role = assume_role
+    TokenResponse.get_caller_identity = get_caller_identity
+    Rule.send_to_targets = send_to_targets
+    EventsHandler.put_events = put_events

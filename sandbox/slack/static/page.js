@@ -1,0 +1,175 @@
+// The page: who is looking at what, live updates, and everything one can click.
+
+import { act, alarm, fragment, here, query } from "./api.js";
+import { fill, greet } from "./composer.js";
+import { confirmed, enlarge, showForm } from "./dialogs.js";
+import { remove, scrollToEnd, showAll, showOne } from "./log.js";
+import { children, parse } from "./morph.js";
+
+const nav = document.querySelector("#nav");
+const inspector = document.querySelector("#inspector");
+const toggle = document.querySelector("#show-inspector");
+let stream = null;
+let selected = "";
+
+// Runs `work` at most once every `wait` milliseconds, the last time included.
+function calmly(work, wait) {
+  let timer = null;
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = null;
+      work().catch(alarm);
+    }, wait);
+  };
+}
+
+async function put(holder, name, more) {
+  const wanted = document.createElement("div");
+  wanted.append(parse(await fragment(name, more)));
+  children(holder, wanted);
+}
+
+async function drawNav() {
+  await put(nav, "nav");
+  const place = nav.querySelector(`[data-channel="${here.channel}"]`);
+  const person = nav.querySelector(`[data-user="${here.user}"]`);
+  document.querySelector("#where").textContent = place.dataset.name;
+  document.querySelector("#purpose").textContent = place.dataset.purpose;
+  document.title = `${place.dataset.name} · ${nav.querySelector("h1").textContent}`;
+  greet(person.dataset.display, place.dataset.name);
+}
+
+const drawInspector = () => put(inspector, "inspector", { message: selected });
+const navSoon = calmly(drawNav, 60);
+const inspectorSoon = calmly(async () => document.body.classList.contains("no-inspector") || drawInspector(), 150);
+
+const told = {
+  hello: async () => {
+    showAll(await fragment("history"));
+    await Promise.all([drawNav(), drawInspector(), showForm()]);
+  },
+  message: (event) => showOne(event, here.user),
+  deleted: (event) => remove(event.ts),
+  nav: navSoon,
+  inspector: inspectorSoon,
+  form: showForm,
+};
+
+function listen() {
+  stream?.close();
+  stream = new EventSource(`/page/stream?${query()}`);
+  stream.onmessage = async ({ data }) => {
+    const event = JSON.parse(data);
+    try {
+      await told[event.kind](event);
+    } catch (problem) {
+      alarm(problem);
+    }
+  };
+  stream.onerror = () => document.body.classList.add("offline");
+  stream.onopen = () => document.body.classList.remove("offline");
+}
+
+async function go(change) {
+  Object.assign(here, change);
+  selected = "";
+  document.body.classList.remove("nav-open");
+  const theirs = parse(await fragment("nav", { channel: "" }));
+  if (!theirs.querySelector(`[data-channel="${here.channel}"]`)) {
+    here.channel = theirs.querySelector("[data-channel]").dataset.channel;
+  }
+  history.replaceState(null, "", `/?${new URLSearchParams({ user: here.user, channel: here.channel })}`);
+  showAll("");
+  listen();
+  document.querySelector("#command").focus();
+}
+
+const where = (element) => element.closest("article").dataset.ts;
+
+async function busy(element, work) {
+  element.setAttribute("aria-busy", "true");
+  try {
+    await work();
+  } catch (problem) {
+    alarm(problem);
+  }
+  element.removeAttribute("aria-busy");
+}
+
+async function press(element, value) {
+  if (element.getAttribute("aria-busy")) return;
+  if (element.dataset.confirm && !(await confirmed(JSON.parse(element.dataset.confirm)))) return;
+  const { actionId: action_id, blockId: block_id } = element.dataset;
+  element.closest("details.overflow")?.removeAttribute("open");
+  await busy(element, () => act("press", { ts: where(element), action_id, block_id, value }));
+}
+
+function openThread(element) {
+  const thread = element.closest("article").querySelector("details.thread");
+  thread.open = true;
+  thread.querySelector("form.answer input").focus();
+}
+
+function inspect(element) {
+  const article = element.closest("article");
+  document.querySelector("article.selected")?.classList.remove("selected");
+  article.classList.add("selected");
+  selected = article.dataset.ts;
+  showInspector(true);
+  return drawInspector();
+}
+
+function showInspector(open) {
+  document.body.classList.toggle("no-inspector", !open);
+  toggle.setAttribute("aria-expanded", String(open));
+  localStorage.setItem("inspector", open ? "open" : "closed");
+}
+
+const clicks = {
+  "[data-press]": (element) => press(element, element.dataset.value),
+  "nav [data-channel]": (element) => go({ channel: element.dataset.channel }),
+  "nav [data-user]": (element) => go({ user: element.dataset.user }),
+  "[data-fill]": (element) => fill(element.dataset.fill),
+  "[data-enlarge]": (element) => enlarge(element.dataset.enlarge, element.querySelector("img").alt),
+  "[data-shortcut]": (element) => busy(element, () => act("shortcut", { ts: where(element), callback_id: element.dataset.shortcut })),
+  "[data-reply]": openThread,
+  "[data-inspect]": inspect,
+  "[data-unselect]": () => {
+    document.querySelector("article.selected")?.classList.remove("selected");
+    selected = "";
+    return drawInspector();
+  },
+  "#show-inspector": () => {
+    showInspector(document.body.classList.contains("no-inspector"));
+    return drawInspector();
+  },
+  "#show-nav": () => document.body.classList.toggle("nav-open"),
+};
+
+document.addEventListener("click", (event) => {
+  for (const [wanted, work] of Object.entries(clicks)) {
+    const element = event.target.closest(wanted);
+    if (element) {
+      Promise.resolve(work(element)).catch(alarm);
+      return;
+    }
+  }
+});
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-choose]") && event.target.value) press(event.target, event.target.value);
+});
+document.addEventListener("submit", (event) => {
+  if (!event.target.matches("form.answer")) return;
+  event.preventDefault();
+  const input = event.target.querySelector("input");
+  const text = input.value.trim();
+  if (!text) return;
+  input.value = "";
+  act(text.startsWith("/") ? "command" : "say", { text, thread_ts: event.target.dataset.root }).catch(alarm);
+});
+
+const remembered = localStorage.getItem("inspector");
+showInspector(remembered ? remembered === "open" : window.innerWidth >= 1180);
+listen();
+scrollToEnd();
+document.querySelector("#command").focus();

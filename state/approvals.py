@@ -1,0 +1,198 @@
+"""Approvals: one person asks, another with the right role decides, the change runs once.
+
+    pending ──approve──> approved ──consume──> consumed
+       │ └──reject──> rejected     └──void──> void
+       └──(time passes)──> expired
+
+Every arrow is one compare-and-set, so two people pressing at once cannot both win.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Engine, Row, and_, func, insert, select, update
+
+from pipeline.errors import BadInput, NotFound, Refused
+from state.tables import approvals
+
+State = Literal["pending", "approved", "rejected", "expired", "consumed", "void"]
+STATES: tuple[State, ...] = ("pending", "approved", "rejected", "expired", "consumed", "void")
+LIFETIME = timedelta(hours=4)
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True)
+class ApprovalRow:
+    """One request. `facts` are (label, value) pairs as they were shown; `command` is the line that will run."""
+
+    id: str
+    team: str
+    requester: str
+    command: str
+    role: str
+    title: str
+    facts: Sequence[tuple[str, str]]
+    bound_hash: str
+    environment: str | None
+    channel: str | None
+    invocation: str
+    state: State
+    decided_by: str | None
+    reason: str
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+
+
+def fingerprint(command: str, bound: Mapping[str, str]) -> str:
+    """SHA-256 over the command line and what it is bound to (digest, ARNs, parameters): what was approved, exactly."""
+    canonical = json.dumps([command, dict(bound)], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def open(
+    engine: Engine,
+    *,
+    team: str,
+    requester: str,
+    command: str,
+    role: str,
+    title: str,
+    facts: Sequence[tuple[str, str]],
+    bound: Mapping[str, str],
+    invocation: str,
+    channel: str | None = None,
+    environment: str | None = None,
+    lifetime: timedelta = LIFETIME,
+) -> ApprovalRow:
+    """Write a pending request and return it. Its id is short enough to be typed: `A` and five characters."""
+    values = {
+        "id": "A" + "".join(secrets.choice(_ALPHABET) for _ in range(5)),
+        "team": team,
+        "requester": requester,
+        "command": command,
+        "role": role,
+        "title": title,
+        "facts": [[*pair] for pair in facts],
+        "bound_hash": fingerprint(command, bound),
+        "environment": environment,
+        "channel": channel,
+        "invocation": invocation,
+        "expires_at": func.now() + lifetime,
+    }
+    with engine.begin() as connection:
+        return _row(connection.execute(insert(approvals).values(values).returning(approvals)).one())
+
+
+def get(engine: Engine, id: str) -> ApprovalRow:
+    """One request by its id (upper or lower case). Raises NotFound with the nearest pending ids."""
+    with engine.begin() as connection:
+        _expire(connection)
+        found = connection.execute(select(approvals).where(func.lower(approvals.c.id) == id.lower())).one_or_none()
+        if found is not None:
+            return _row(found)
+        known = connection.scalars(
+            select(approvals.c.id).order_by(approvals.c.state != "pending", approvals.c.created_at.desc()).limit(200)
+        )
+        raise NotFound("approval", id, [*known], "`approvals list` shows what is open.")
+
+
+def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) -> Sequence[ApprovalRow]:
+    """Requests in `state` (None: all), newest first."""
+    if state is not None and state not in STATES:
+        raise BadInput(f"There is no approval state {state!r}.", f"States: {', '.join(STATES)}.")
+    query = select(approvals).order_by(approvals.c.created_at.desc()).limit(limit)
+    if state is not None:
+        query = query.where(approvals.c.state == state)
+    with engine.begin() as connection:
+        _expire(connection)
+        return [_row(row) for row in connection.execute(query)]
+
+
+def decide(engine: Engine, id: str, *, by: str, approve: bool, reason: str = "") -> ApprovalRow:
+    """Approve or reject a pending request; exactly one caller wins.
+
+    Raises NotFound, and Refused when it is no longer pending or when the requester would approve their own request
+    (withdrawing one's own request by rejecting it is allowed).
+    """
+    row = get(engine, id)
+    if approve and row.requester == by:
+        raise Refused(
+            "You asked for this yourself, so somebody else has to approve it.",
+            f"A person with the role {row.role} can approve {row.id}.",
+        )
+    changed = _change(
+        engine,
+        and_(approvals.c.id == row.id, approvals.c.state == "pending", approvals.c.expires_at > func.now()),
+        state="approved" if approve else "rejected",
+        decided_by=by,
+        reason=reason,
+        decided_at=func.now(),
+    )
+    if changed is None:
+        raise _too_late(get(engine, row.id))
+    return changed
+
+
+def consume(engine: Engine, id: str, *, by: str) -> ApprovalRow:
+    """Use up an approval given by `by`; it runs once. Raises Refused when it was used, voided or has expired."""
+    changed = _change(
+        engine,
+        and_(
+            approvals.c.id == id,
+            approvals.c.state == "approved",
+            approvals.c.decided_by == by,
+            approvals.c.requester != by,
+            approvals.c.expires_at > func.now(),
+        ),
+        state="consumed",
+    )
+    if changed is None:
+        raise _too_late(get(engine, id))
+    return changed
+
+
+def void(engine: Engine, id: str, *, reason: str) -> ApprovalRow:
+    """Make an approved request unusable because what it was about has changed."""
+    changed = _change(engine, and_(approvals.c.id == id, approvals.c.state == "approved"), state="void", reason=reason)
+    return changed if changed is not None else get(engine, id)
+
+
+def _change(engine: Engine, where: ColumnElement[bool], **values: Any) -> ApprovalRow | None:
+    with engine.begin() as connection:
+        row = connection.execute(update(approvals).where(where).values(**values).returning(approvals)).one_or_none()
+        return None if row is None else _row(row)
+
+
+def _expire(connection: Any) -> None:
+    """Time is an actor too: what nobody decided or used in time is expired before anyone looks."""
+    connection.execute(
+        update(approvals)
+        .where(approvals.c.state.in_(["pending", "approved"]), approvals.c.expires_at <= func.now())
+        .values(state="expired")
+    )
+
+
+def _too_late(row: ApprovalRow) -> Refused:
+    who = f" by <@{row.decided_by}>" if row.decided_by else ""
+    words = {
+        "approved": f"{row.id} was already approved{who}.",
+        "rejected": f"{row.id} was already rejected{who}.",
+        "consumed": f"{row.id} was already approved{who} and carried out.",
+        "void": f"{row.id} is void: {row.reason}",
+        "expired": f"{row.id} has expired.",
+    }
+    return Refused(words.get(row.state, f"{row.id} is {row.state}."), f"Ask again with: {row.command}")
+
+
+def _row(row: Row[Any]) -> ApprovalRow:
+    values = dict(row._mapping)
+    values["facts"] = tuple((label, value) for label, value in values["facts"])
+    return ApprovalRow(**values)

@@ -1,0 +1,172 @@
+"""One sandbox and one training for the whole suite: everything in `tests/scenario` and `tests/browser` uses them.
+
+The sandbox is started as a person starts it (`python -m sandbox up`), from a shell that holds real-looking AWS keys, a
+Slack token and a dead proxy: whatever works then works without them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from sandbox.person import Person, Slack
+from sandbox.record import Record
+from tests.chromium import find
+
+ROOT = Path(__file__).resolve().parents[1]
+SEED = 7
+TRAINING_SECONDS = 240
+PLANTED = {
+    "AWS_ACCESS_KEY_ID": "AKIAPLANTEDPLANTED00",
+    "AWS_SECRET_ACCESS_KEY": "planted/secret/of/a/real/account/00000000",
+    "AWS_PROFILE": "planted",
+    "SLACK_BOT_TOKEN": "xoxb-planted",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
+    "PORT": "9",
+}
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox and the ways into it."""
+
+    state: Path
+    slack: Slack
+    said: str
+    """What `up` printed."""
+
+    @property
+    def record(self) -> Record:
+        """Its ports and processes."""
+        return Record(self.state)
+
+    def port(self, name: str) -> int:
+        """A port by its name: page, aws, web, mlflow."""
+        return int(self.record.read("ports.json")[name])
+
+    def process(self, name: str) -> psutil.Process:
+        """A child of the supervisor by its name."""
+        rows = {row["name"]: row["pid"] for row in self.record.read("processes.json")}
+        return psutil.Process(rows[name])
+
+    def settings(self) -> dict[str, str]:
+        """The worker's environment."""
+        values: dict[str, str] = self.record.read("settings.json")
+        return values
+
+    def bot(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m bot …` in the worker's environment."""
+        env = self.settings() | {"PATH": os.environ["PATH"]}
+        argv = [sys.executable, "-m", "bot", *arguments]
+        return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+    def web(self, content: bytes, headers: dict[str, bytes | str]) -> httpx.Response:
+        """POST something to the bot's request URL, past Slack."""
+        url = f"http://127.0.0.1:{self.port('web')}/slack/events"
+        return httpx.post(url, content=content, headers=headers, trust_env=False, timeout=10)
+
+
+def start(state: Path, *options: str, planted: dict[str, str] = PLANTED) -> subprocess.CompletedProcess[str]:
+    """`python -m sandbox up` with a state folder of its own and any free port."""
+    argv = [sys.executable, "-m", "sandbox", "up", "--state", str(state), "--port", "0", *options]
+    return subprocess.run(
+        argv, cwd=ROOT, env=os.environ | planted, capture_output=True, text=True, check=False, timeout=180
+    )
+
+
+def stop(state: Path) -> None:
+    """`python -m sandbox down`."""
+    subprocess.run([sys.executable, "-m", "sandbox", "down", "--state", str(state)], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The one sandbox."""
+    state = tmp_path_factory.mktemp("sandbox")
+    try:
+        started = start(state, "--seed", str(SEED))
+        assert started.returncode == 0, f"{started.stdout}\n{started.stderr}"
+        slack = Slack(Record(state).url())
+        yield Sandbox(state, slack, started.stdout)
+        slack.close()
+    finally:
+        stop(state)
+
+
+@pytest.fixture
+def ds(sandbox: Sandbox) -> Person:
+    """A data scientist in #ml-dev."""
+    return sandbox.slack.person("U0DS1")
+
+
+@pytest.fixture
+def ml(sandbox: Sandbox) -> Person:
+    """An ML engineer in #ml-dev."""
+    return sandbox.slack.person("U0ML1")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; `make test` sees to it that there is one."""
+    with sync_playwright() as playwright:
+        # As root, and in small containers, Chromium's own sandbox and /dev/shm do not work.
+        started = playwright.chromium.launch(executable_path=find(), args=["--no-sandbox", "--disable-dev-shm-usage"])
+        yield started
+        started.close()
+
+
+@dataclass(frozen=True)
+class Training:
+    """The one real run: started by a data scientist on the page, watched there until it ended."""
+
+    id: str
+    states: tuple[str, ...]
+    """The texts its message went through, as seen on the page."""
+    message: dict[str, Any]
+    complaints: tuple[str, ...]
+    """What the browser's console complained about."""
+
+
+@pytest.fixture(scope="session")
+def training(sandbox: Sandbox, browser: Browser) -> Training:
+    """Type `/mlops pipeline run` on the page and watch the message that answers."""
+    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    complaints: list[str] = []
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{sandbox.slack.url}/?user=U0DS1&channel=C0DEV")
+    type_command(page, "/mlops pipeline run")
+    live = page.locator("article:has-text('Training run'):has-text('in dev')").last
+    expect(live).to_be_visible(timeout=30_000)
+    states = [live.inner_text()]
+    deadline = time.monotonic() + TRAINING_SECONDS
+    while not re.search(r"in dev: (done|failed|stopped|mAP50 too low)", states[-1]) and time.monotonic() < deadline:
+        page.wait_for_timeout(200)
+        if (text := live.inner_text()) != states[-1]:
+            states.append(text)
+    message = next(row for row in sandbox.slack.person("U0DS1").reads() if "Training run" in row["words"])
+    page.close()
+    arn = next(value for value in re.findall(r"execution[/-]([a-z0-9]{12})", str(message)))
+    return Training(arn, tuple(states), message, tuple(complaints))
+
+
+def type_command(page: Page, line: str) -> None:
+    """Type into the page's command box and send."""
+    box = page.locator("#command")
+    box.fill(line)
+    box.press("Escape")  # closes the suggestions: Enter would take one
+    box.press("Enter")

@@ -1,0 +1,1 @@
+"""The stand-ins behave as the worlds they stand for."""

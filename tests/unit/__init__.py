@@ -1,0 +1,1 @@
+"""Pure rules, and the database on a real PostgreSQL. Nothing here needs the running sandbox."""

@@ -1,0 +1,291 @@
+"""iam/roles.yaml decided by the policy evaluator: what each role may do, and what it may not, per environment."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.aws.policy import Decision, decide, decide_trust
+from sandbox.aws.stacks.parameters import chosen
+from sandbox.aws.stacks.plan import desired
+from sandbox.aws.stacks.stack import Resource, Stack, Wanted
+from sandbox.aws.stacks.template import parse as read
+from sandbox.aws.statements import Request, Who, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+ACCOUNT, BUCKET = "123456789012", "groundcrew-123456789012-us-east-1"
+OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/operator"
+HUMANS = ("data-scientist", "ml-engineer", "stakeholder")
+APPROVED = {"aws:principaltag/approval": ("A-1",)}
+
+
+@cache
+def roles() -> dict[str, dict[str, Any]]:
+    """Every resource of the template with its properties resolved, roles by their short name."""
+    template = read((ROOT / "iam" / "roles.yaml").read_text())
+    given = [{"ParameterKey": "OperatorArn", "ParameterValue": OPERATOR}]
+    wanted = Wanted(template, chosen(template.parameters, given, {}), {}, None)
+    stack = Stack("groundcrew-roles", "id", ACCOUNT, "us-east-1", wanted)
+    found = {}
+    for logical, declared in template.resources.items():
+        properties = desired(stack, wanted, logical)
+        name = properties.get("RoleName") or properties["ManagedPolicyName"]
+        kind = "role" if "RoleName" in properties else "policy"
+        arn = f"arn:aws:iam::{ACCOUNT}:{kind}/{name}"
+        physical = name if kind == "role" else arn
+        stack.resources[logical] = Resource(
+            logical, declared.type, physical, properties, True, declared.needs, "Delete", {"Arn": arn}
+        )
+        found[name.removeprefix("groundcrew-") if kind == "role" else arn] = properties
+    return found
+
+
+def documents(role: str) -> tuple[Any, ...]:
+    properties = roles()[role]
+    inline = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+    managed = [roles()[arn]["PolicyDocument"] for arn in properties.get("ManagedPolicyArns", [])]
+    return tuple(parse(document) for document in [*inline, *managed])
+
+
+def ask(role: str, action: str, resource: str, **context: tuple[str, ...]) -> Decision:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{role}"
+    who = Who(ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/groundcrew-{role}/s", role_arn=arn)
+    tags = {f"aws:principaltag/{tag['Key'].lower()}": (tag["Value"],) for tag in roles()[role]["Tags"]}
+    boundary = roles()[role].get("PermissionsBoundary")
+    edge = (parse(roles()[boundary]["PolicyDocument"]),) if boundary else None
+    return decide(Request(action, resource, {**tags, **context}, who), identity=documents(role), boundary=edge)
+
+
+def sagemaker(resource: str) -> str:
+    return f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:{resource}"
+
+
+def stack(env: str) -> str:
+    return f"arn:aws:cloudformation:us-east-1:{ACCOUNT}:stack/groundcrew-{env}-detector/*"
+
+
+def deploying(env: str, *, role: str | None = None, url: str | None = None) -> dict[str, tuple[str, ...]]:
+    place = f"https://{BUCKET}.s3.us-east-1.amazonaws.com"
+    return {
+        "cloudformation:rolearn": (role or f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{env}-deploy",),
+        "cloudformation:templateurl": (url or f"{place}/{env}/code/abc/deployment.yaml",),
+    }
+
+
+YES, NO = True, False
+CASES = [
+    # a data scientist lives in dev
+    ("data-scientist", "sagemaker:StartPipelineExecution", sagemaker("pipeline/groundcrew-dev-detector"), {}, YES),
+    ("data-scientist", "sagemaker:StartPipelineExecution", sagemaker("pipeline/groundcrew-staging-detector"), {}, NO),
+    (
+        "data-scientist",
+        "sagemaker:StopPipelineExecution",
+        sagemaker("pipeline/groundcrew-dev-detector/execution/a"),
+        {},
+        YES,
+    ),
+    (
+        "data-scientist",
+        "sagemaker:StopPipelineExecution",
+        sagemaker("pipeline/groundcrew-prod-detector/execution/a"),
+        {},
+        NO,
+    ),
+    ("data-scientist", "sagemaker:InvokeEndpoint", sagemaker("endpoint/groundcrew-dev-detector"), {}, YES),
+    ("data-scientist", "sagemaker:InvokeEndpoint", sagemaker("endpoint/groundcrew-prod-detector"), {}, NO),
+    (
+        "data-scientist",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-dev-detector"),
+        {},
+        NO,
+    ),
+    (
+        "data-scientist",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-prod-detector"),
+        APPROVED,
+        NO,
+    ),
+    ("data-scientist", "sagemaker:DeleteEndpoint", sagemaker("endpoint/groundcrew-dev-detector"), {}, NO),
+    ("data-scientist", "cloudformation:CreateStack", stack("dev"), deploying("dev"), YES),
+    ("data-scientist", "cloudformation:CreateStack", stack("staging"), deploying("staging"), NO),
+    ("data-scientist", "cloudformation:CreateStack", stack("prod"), deploying("prod") | APPROVED, NO),
+    ("data-scientist", "cloudformation:CreateStack", stack("dev"), deploying("dev", role="arn:x"), NO),
+    ("data-scientist", "cloudformation:CreateStack", stack("dev"), deploying("dev", url="https://elsewhere/x"), NO),
+    ("data-scientist", "cloudformation:UpdateStack", stack("dev"), {}, NO),
+    ("data-scientist", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/code/abc/source.tar.gz", {}, YES),
+    ("data-scientist", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/models/abc/model.tar.gz", {}, NO),
+    ("data-scientist", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/staging/models/abc/model.tar.gz", {}, NO),
+    ("data-scientist", "s3:GetObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, YES),
+    ("data-scientist", "s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, NO),
+    ("data-scientist", "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/groundcrew-x", {}, NO),
+    # an ML engineer promotes and changes production only with an approval
+    (
+        "ml-engineer",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-staging-detector"),
+        {},
+        NO,
+    ),
+    (
+        "ml-engineer",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-staging-detector"),
+        APPROVED,
+        YES,
+    ),
+    (
+        "ml-engineer",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-prod-detector"),
+        APPROVED,
+        YES,
+    ),
+    (
+        "ml-engineer",
+        "sagemaker:CreateModelPackage",
+        sagemaker("model-package-group/groundcrew-dev-detector"),
+        APPROVED,
+        NO,
+    ),
+    ("ml-engineer", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/models/abc/model.tar.gz", {}, NO),
+    ("ml-engineer", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/models/abc/model.tar.gz", APPROVED, YES),
+    ("ml-engineer", "cloudformation:CreateStack", stack("staging"), deploying("staging"), YES),
+    ("ml-engineer", "cloudformation:CreateStack", stack("prod"), deploying("prod"), NO),
+    ("ml-engineer", "cloudformation:CreateStack", stack("prod"), deploying("prod") | APPROVED, YES),
+    ("ml-engineer", "cloudformation:DeleteStack", stack("prod"), deploying("prod"), NO),
+    ("ml-engineer", "cloudformation:CreateStack", stack("dev"), deploying("dev"), NO),
+    ("ml-engineer", "sagemaker:UpdatePipeline", sagemaker("pipeline/groundcrew-dev-detector"), {}, YES),
+    ("ml-engineer", "sagemaker:UpdatePipeline", sagemaker("pipeline/groundcrew-prod-detector"), APPROVED, NO),
+    ("ml-engineer", "sagemaker:InvokeEndpoint", sagemaker("endpoint/groundcrew-prod-detector"), {}, YES),
+    ("ml-engineer", "s3:DeleteObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, NO),
+    # a stakeholder and the bot's eyes read
+    ("stakeholder", "sagemaker:DescribeModelPackage", sagemaker("model-package/groundcrew-prod-detector/3"), {}, YES),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/runs/a/evaluate/evaluation/evaluation.json", {}, YES),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/models/a/model.tar.gz", {}, NO),
+    ("stakeholder", "sagemaker:StartPipelineExecution", sagemaker("pipeline/groundcrew-dev-detector"), {}, NO),
+    ("stakeholder", "sagemaker:InvokeEndpoint", sagemaker("endpoint/groundcrew-dev-detector"), {}, NO),
+    ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/mlflow/1/a.png", {}, YES),
+    ("observer", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/mlflow/1/a.png", {}, NO),
+    ("observer", "sagemaker:StopPipelineExecution", sagemaker("pipeline/groundcrew-dev-detector/execution/a"), {}, NO),
+    # machines stay in the environment they are tagged with
+    ("dev-execution", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/runs/a/x", {}, YES),
+    ("dev-execution", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/runs/a/x", {}, NO),
+    ("dev-execution", "s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/x", {}, NO),
+    ("dev-execution", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": ("dev/runs/",)}, YES),
+    ("dev-execution", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": ("prod/runs/",)}, NO),
+    ("dev-execution", "cloudformation:CreateStack", stack("dev"), deploying("dev"), YES),
+    ("dev-execution", "cloudformation:CreateStack", stack("staging"), deploying("staging"), NO),
+    ("staging-execution", "cloudformation:CreateStack", stack("staging"), deploying("staging"), NO),
+    ("staging-execution", "sagemaker:CreateTrainingJob", sagemaker("training-job/groundcrew-staging-train-1"), {}, YES),
+    ("staging-execution", "sagemaker:CreateTrainingJob", sagemaker("training-job/groundcrew-dev-train-1"), {}, NO),
+    ("prod-deploy", "sagemaker:CreateEndpoint", sagemaker("endpoint/groundcrew-prod-detector"), {}, YES),
+    ("prod-deploy", "sagemaker:CreateEndpoint", sagemaker("endpoint/groundcrew-staging-detector"), {}, NO),
+    ("dev-deploy", "sagemaker:DeleteModel", sagemaker("model/groundcrew-prod-detector-aa"), {}, NO),
+    ("loader", "s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, YES),
+    ("loader", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/x", {}, NO),
+    ("bot", "sqs:ReceiveMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events", {}, YES),
+    ("bot", "sagemaker:DescribePipeline", sagemaker("pipeline/groundcrew-dev-detector"), {}, NO),
+]
+
+
+@pytest.mark.parametrize(("role", "action", "resource", "context", "allowed"), CASES)
+def test_what_a_role_may_do(role: str, action: str, resource: str, context: dict[str, Any], allowed: bool) -> None:
+    assert ask(role, action, resource, **context).allowed is allowed
+
+
+@pytest.mark.parametrize("env", ["dev", "staging", "prod"])
+def test_roles_are_passed_only_where_they_belong(env: str) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{env}-deploy"
+    for_stacks = {"iam:passedtoservice": ("cloudformation.amazonaws.com",)}
+    assert ask("data-scientist", "iam:PassRole", role, **for_stacks, **APPROVED).allowed is (env == "dev")
+    assert ask("ml-engineer", "iam:PassRole", role, **for_stacks, **APPROVED).allowed is (env != "dev")
+    assert ask("ml-engineer", "iam:PassRole", role, **for_stacks).allowed is (env == "staging")
+    assert not ask("ml-engineer", "iam:PassRole", role, **{"iam:passedtoservice": ("sagemaker.amazonaws.com",)}).allowed
+
+
+def test_the_boundary_alone_keeps_production_shut_without_an_approval() -> None:
+    """Even a role that were given everything: the second wall."""
+    edge = roles()[f"arn:aws:iam::{ACCOUNT}:policy/groundcrew-boundary"]["PolicyDocument"]
+    everything = parse({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    who = Who(ACCOUNT, f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s")
+
+    def allowed(action: str, resource: str, context: dict[str, Any]) -> bool:
+        return decide(Request(action, resource, context, who), identity=(everything,), boundary=(parse(edge),)).allowed
+
+    assert not allowed("cloudformation:UpdateStack", stack("prod"), {})
+    assert allowed("cloudformation:UpdateStack", stack("prod"), APPROVED)
+    assert not allowed("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x", APPROVED)
+    assert not allowed("s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/x", APPROVED)
+
+
+def takes(role: str, caller: str, action: str = "sts:AssumeRole", **context: tuple[str, ...]) -> bool:
+    """Whether the trust policy lets the caller (`bot`, `operator`, or a service) take the role."""
+    bot = f"arn:aws:iam::{ACCOUNT}:role/groundcrew-bot"
+    session = f"arn:aws:sts::{ACCOUNT}:assumed-role/groundcrew-bot/s"
+    who = {
+        "bot": Who(ACCOUNT, session, role_arn=bot),
+        "operator": Who(ACCOUNT, OPERATOR),
+        "stranger": Who(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/stranger"),
+    }.get(caller, Who(ACCOUNT, "", service=caller))
+    everything = parse({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+    identity = documents("bot") if caller == "bot" else (everything,)
+    keys = {"aws:principalarn": (who.role_arn or who.arn,), **context}
+    request = Request(action, f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{role}", keys, who)
+    return decide_trust(request, trust=parse(roles()[role]["AssumeRolePolicyDocument"]), identity=identity).allowed
+
+
+@pytest.mark.parametrize("role", HUMANS)
+def test_the_bot_takes_a_person_s_role_only_with_the_person_s_stamp(role: str) -> None:
+    stamp = {"sts:sourceidentity": ("T0GC.U0DS1",)}
+    assert takes(role, "bot", **stamp)
+    assert not takes(role, "bot")
+    assert takes(role, "bot", "sts:TagSession", **stamp, **{"aws:tagkeys": ("approval", "requester")})
+    assert not takes(role, "bot", "sts:TagSession", **stamp, **{"aws:tagkeys": ("approval", "Environment")})
+    assert not takes(role, "stranger", **stamp)
+
+
+def test_only_the_operator_takes_what_it_needs_to_publish_and_load() -> None:
+    assert [role for role in roles() if not role.startswith("arn:") and takes(role, "operator")] == [
+        "bot",
+        "loader",
+        "data-scientist",
+        "ml-engineer",
+    ]
+    assert not takes("ml-engineer", "operator", "sts:TagSession", **{"aws:tagkeys": ("approval",)})
+    assert not takes("bot", "stranger")
+
+
+def test_the_observer_is_the_system_and_services_take_their_own_roles() -> None:
+    assert takes("observer", "bot", **{"sts:sourceidentity": ("system.watcher",)})
+    assert not takes("observer", "bot", **{"sts:sourceidentity": ("T0GC.U0DS1",)})
+    assert takes("dev-execution", "sagemaker.amazonaws.com")
+    assert not takes("dev-execution", "cloudformation.amazonaws.com")
+    assert takes("prod-deploy", "cloudformation.amazonaws.com")
+    assert not takes("prod-deploy", "bot", **{"sts:sourceidentity": ("T0GC.U0DS1",)})
+
+
+def test_every_human_role_is_bounded_and_nothing_allows_everything_everywhere() -> None:
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/groundcrew-boundary"
+    for role in (*HUMANS, "observer"):
+        assert roles()[role]["PermissionsBoundary"] == boundary
+    for properties in roles().values():
+        found = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
+        for document in [*found, *([properties["PolicyDocument"]] if "PolicyDocument" in properties else [])]:
+            for statement in document["Statement"]:
+                if statement["Effect"] == "Allow" and statement["Resource"] == "*":
+                    assert "*" not in statement["Action"]
+                    assert not any(action.endswith(":*") for action in statement["Action"])
+
+
+def test_policies_stay_within_iam_s_sizes() -> None:
+    for name, properties in roles().items():
+        inline = sum(len(json.dumps(policy, separators=(",", ":"))) for policy in properties.get("Policies", []))
+        assert inline <= 10_240, name
+        assert len(json.dumps(properties.get("PolicyDocument", {}), separators=(",", ":"))) <= 6_144, name
+        assert len(json.dumps(properties.get("AssumeRolePolicyDocument", {}), separators=(",", ":"))) <= 2_048, name

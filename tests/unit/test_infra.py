@@ -1,0 +1,135 @@
+"""`python -m infra`: what is said and done with a stack in each state, against a scripted CloudFormation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import stacks
+from infra.__main__ import _operator
+from pipeline.errors import Refused
+
+
+def refused(message: str) -> ClientError:
+    return ClientError({"Error": {"Code": "ValidationError", "Message": message}}, "Op")
+
+
+class CloudFormation:
+    """One stack that walks through `path` after the next change; `events` come with its last state."""
+
+    def __init__(self, status: str | None, path: list[str], events: list[tuple[str, str, str]] | None = None) -> None:
+        self.status, self.path = status, path
+        self.script = events or []
+        self.happened: list[dict[str, str]] = []
+        self.calls: list[str] = []
+
+    def describe_stacks(self, StackName: str) -> Any:
+        if self.status is None:
+            raise refused(f"Stack with id {StackName} does not exist")
+        if self.calls and self.path:
+            self.status = self.path.pop(0)
+            if not self.path:
+                self.happened = [
+                    {
+                        "EventId": str(number),
+                        "LogicalResourceId": logical,
+                        "ResourceType": "AWS::S3::Bucket",
+                        "ResourceStatus": status,
+                        "ResourceStatusReason": reason,
+                    }
+                    for number, (logical, status, reason) in enumerate(self.script)
+                ]
+        return {"Stacks": [{"StackId": "id", "StackStatus": self.status}]}
+
+    def create_stack(self, **request: Any) -> Any:
+        self.calls.append("create")
+        self.status = "CREATE_IN_PROGRESS"
+        assert {tag["Key"] for tag in request["Tags"]} == {"Project", "Environment", "CostCenter", "Owner"}
+        return {"StackId": "id"}
+
+    def update_stack(self, **request: Any) -> Any:
+        self.calls.append("update")
+        if not self.path:
+            raise refused("No updates are to be performed.")
+        return {"StackId": "id"}
+
+    def delete_stack(self, **request: Any) -> None:
+        self.calls.append("delete")
+
+    def get_paginator(self, name: str) -> Any:
+        return self
+
+    def paginate(self, StackName: str) -> Any:
+        return [{"StackEvents": list(reversed(self.happened))}]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> stacks.File:
+    template = tmp_path / "t.yaml"
+    template.write_text("Resources: {}")
+    return stacks.File("groundcrew-t", template)
+
+
+def test_a_new_stack_is_created_and_its_resources_are_told(file: stacks.File) -> None:
+    said: list[str] = []
+    cloudformation = CloudFormation(None, ["CREATE_IN_PROGRESS", "CREATE_COMPLETE"], [("B", "CREATE_COMPLETE", "")])
+    stacks.up(cloudformation, file, said.append)
+    assert cloudformation.calls == ["create"]
+    assert "CREATE_COMPLETE" in said[-1]
+    assert "AWS::S3::Bucket" in said[-1]
+
+
+def test_a_second_time_nothing_changes(file: stacks.File) -> None:
+    said: list[str] = []
+    stacks.up(CloudFormation("CREATE_COMPLETE", []), file, said.append)
+    assert said == ["groundcrew-t: nothing to change"]
+
+
+def test_a_failure_is_told_with_the_resource_s_reason(file: stacks.File) -> None:
+    events = [("B", "CREATE_FAILED", "AccessDenied for x"), ("C", "CREATE_FAILED", "Resource creation cancelled")]
+    cloudformation = CloudFormation(None, ["ROLLBACK_IN_PROGRESS", "ROLLBACK_COMPLETE"], events)
+    with pytest.raises(Refused, match=r"ended in ROLLBACK_COMPLETE: B: AccessDenied for x$"):
+        stacks.up(cloudformation, file, lambda line: None)
+
+
+def test_a_bucket_that_is_not_empty_comes_with_advice(file: stacks.File) -> None:
+    events = [("B", "DELETE_FAILED", "The bucket you tried to delete is not empty")]
+    with pytest.raises(Refused) as caught:
+        stacks.down(CloudFormation("CREATE_COMPLETE", ["DELETE_FAILED"], events), file, lambda line: None)
+    assert "Empty the artifact bucket" in caught.value.advice
+
+
+def test_taking_down_what_is_not_there_is_no_error(file: stacks.File) -> None:
+    said: list[str] = []
+    cloudformation = CloudFormation(None, [])
+    stacks.down(cloudformation, file, said.append)
+    assert (said, cloudformation.calls) == (["groundcrew-t: not there"], [])
+
+
+def test_roles_come_before_what_refers_to_them_and_both_fit_in_a_request() -> None:
+    files = stacks.stacks("arn:aws:iam::123456789012:user/operator", "data")
+    assert [each.name for each in files] == ["groundcrew-roles", "groundcrew-platform"]
+    for each in files:
+        assert len(each.request()["TemplateBody"].encode()) <= 51_200
+
+
+def test_the_operator_behind_a_session_is_its_role_with_its_path() -> None:
+    class Session:
+        arn = "arn:aws:sts::123456789012:assumed-role/Admin/someone"
+
+        def client(self, service: str) -> Any:
+            return self
+
+        def get_caller_identity(self) -> dict[str, str]:
+            return {"Arn": self.arn}
+
+        def get_role(self, RoleName: str) -> Any:
+            return {"Role": {"Arn": f"arn:aws:iam::123456789012:role/path/{RoleName}"}}
+
+    session = Session()
+    assert _operator(session) == "arn:aws:iam::123456789012:role/path/Admin"
+    session.arn = "arn:aws:iam::123456789012:user/operator"
+    assert _operator(session) == session.arn

@@ -1,0 +1,154 @@
+"""The server and the detector, with a tiny network whose answers are known."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.errors import BadInput
+from pipeline.serving import server as serving
+from pipeline.serving.detector import Detector, Letterbox, decode
+
+SIZE = 64
+ROWS = np.array(
+    [[8, 8, 40, 24, 0.5, 1], [16, 20, 48, 44, 0.9, 0], [-4, 0, 70, 64, 0.3, 1]] + [[0] * 6] * 297, np.float32
+)[None]
+
+
+def network(path: Path) -> None:
+    """An ONNX file that answers ROWS to every picture; the picture is multiplied by nought to be an input at all."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nought"], ["nothing"]),
+        helper.make_node("Add", ["rows", "nothing"], ["output0"]),
+    ]
+    constants = [numpy_helper.from_array(ROWS, "rows"), numpy_helper.from_array(np.float32(0), "nought")]
+    graph = helper.make_graph(
+        nodes,
+        "known",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 300, 6])],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    network(folder / "model.onnx")
+    (folder / "model.json").write_text(json.dumps({"classes": ["boat", "car"], "image_size": SIZE}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[serving.Server]:
+    with serving.Server(("127.0.0.1", 0), "d1gest") as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        server.detector = Detector(folder)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def connection(server: serving.Server) -> Iterator[HTTPConnection]:
+    connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=5)
+    yield connection
+    connection.close()
+
+
+def picture(width: int = 128, height: int = 64, suffix: str = ".jpg") -> bytes:
+    return cv2.imencode(suffix, np.full((height, width, 3), 90, np.uint8))[1].tobytes()
+
+
+def ask(connection: HTTPConnection, body: bytes, kind: str = "image/jpeg") -> tuple[int, dict[str, object]]:
+    connection.request("POST", "/invocations", body, {"Content-Type": kind})
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
+def test_boxes_come_back_in_pixels_of_the_sent_picture_most_confident_first(folder: Path) -> None:
+    wide = np.zeros((64, 128, 3), np.uint8)  # scale 0.5, 16 pixels of padding above
+    found = Detector(folder).detect(wide)
+    assert [(item.name, round(item.confidence, 2)) for item in found] == [("boat", 0.9), ("car", 0.5), ("car", 0.3)]
+    assert found[0].box == (32.0, 8.0, 96.0, 56.0)
+    assert found[2].box == (0.0, 0.0, 128.0, 64.0)  # cut at the edges
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1000), (1000, 1), (64, 64), (31, 77), (800, 600)])
+def test_letterbox_fills_the_square_and_undoes_itself(width: int, height: int) -> None:
+    fitted = Letterbox.fit(width, height, SIZE)
+    assert fitted.apply(np.zeros((height, width, 3), np.uint8), SIZE).shape == (SIZE, SIZE, 3)
+    corner = np.array([[fitted.left, fitted.top, fitted.left, fitted.top]], np.float32)
+    assert np.allclose(fitted.undo(corner, width, height), 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", picture()[:20]])
+def test_what_is_not_a_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(BadInput):
+        decode(data)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".jpg", "image/jpeg"), (".png", "image/png; charset=binary")])
+def test_invocations_answers_with_detections(connection: HTTPConnection, suffix: str, kind: str) -> None:
+    status, answer = ask(connection, picture(suffix=suffix), kind)
+    assert status == 200
+    assert answer["image"] == {"width": 128, "height": 64}
+    assert answer["model"] == {"digest": "d1gest"}
+    assert answer["detections"][0] == {  # type: ignore[index]
+        "class": "boat",
+        "confidence": 0.9,
+        "box": [32.0, 8.0, 96.0, 56.0],
+    }
+    assert answer["milliseconds"] >= 0  # type: ignore[operator]
+
+
+def test_errors_keep_the_connection_usable(connection: HTTPConnection) -> None:
+    assert ask(connection, b"text", "text/plain")[0] == 415
+    assert ask(connection, b"text")[0] == 400
+    assert ask(connection, picture(), "")[0] == 415
+    assert ask(connection, picture())[0] == 200
+
+
+def test_a_body_over_the_limit_is_refused_unread(server: serving.Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=5) as sock:
+        sock.sendall(b"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n")
+        assert sock.recv(1000).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("length", ["", "Content-Length: -4\r\n", "Content-Length: many\r\n"])
+def test_a_body_without_a_length_is_refused(server: serving.Server, length: str) -> None:
+    with socket.create_connection(("127.0.0.1", server.server_address[1]), timeout=5) as sock:
+        sock.sendall(f"POST /invocations HTTP/1.1\r\nHost: x\r\n{length}\r\n".encode())
+        assert sock.recv(1000).startswith(b"HTTP/1.1 411")
+
+
+def test_ping_says_whether_the_model_is_there(server: serving.Server, connection: HTTPConnection) -> None:
+    loaded = server.detector
+    server.detector = None
+    connection.request("GET", "/ping")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read() != b"") == (503, True)
+    assert ask(connection, picture())[0] == 503
+    server.detector = loaded
+    connection.request("GET", "/ping")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+
+
+def test_unknown_paths(connection: HTTPConnection) -> None:
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, b"/invocations" in answer.read()) == (404, True)
