@@ -18,7 +18,7 @@ from bot.runner import Case, Runner
 from bot.settings import Settings
 from bot.slack import files
 from bot.slack.sender import Sender
-from bot.watcher import Watcher
+from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
 from commands.command import Attachment, Command, Context, Person
 from commands.deployment import deployment_live
@@ -185,7 +185,7 @@ def worker(settings: Settings) -> None:
     looks = {"execution": execution_live, "deployment": deployment_live}
     sender = Sender(engine, slack, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)
-    duties = (sender.run, watcher.run)
+    duties = (sender.run, watcher.run, partial(expire_approvals, engine, stop))
     Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
         lambda: lead(settings.database, duties, stop)
     )

@@ -43,7 +43,7 @@ def _elected(connection: database.Dedicated, stop: threading.Event) -> bool:
 
 def _serve(connection: database.Dedicated, duties: Sequence[Callable[[], None]], stop: threading.Event) -> None:
     log.info("this worker leads")
-    threads = [threading.Thread(target=_duty, args=(duty,), name=duty.__qualname__, daemon=True) for duty in duties]
+    threads = [threading.Thread(target=_duty, args=(duty,), daemon=True) for duty in duties]
     for thread in threads:
         thread.start()
     while not stop.wait(CHECK_S):
@@ -59,7 +59,7 @@ def _duty(duty: Callable[[], None]) -> None:
     try:
         duty()
     except Exception:
-        log.exception("%s failed", duty.__qualname__)
+        log.exception("a duty of the leader failed")
         _end("a leader without all its duties must not hold the lock")
 
 

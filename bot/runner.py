@@ -60,12 +60,11 @@ class Case:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     also: tuple[Reply, ...] = ()
 
-    @property
-    def audience(self) -> Audience:
-        """Who sees the answer when the reply does not say."""
+    def audience(self, outcome: Outcome) -> Audience:
+        """Who sees the answer when the reply does not say: mistakes and refusals only the person who made them."""
         if self.asked.approval:
             return Audience.CHANNEL  # what a second person agreed to is the team's business
-        return self.command.audience if self.command else Audience.PERSON
+        return self.command.audience if self.command and outcome is Outcome.OK else Audience.PERSON
 
 
 class Runner:
@@ -91,7 +90,7 @@ class Runner:
         if asked.attempts <= 2 and not self._changes(case):
             return None
         reply = wording.interrupted(case.line, asked.created_at.timestamp())
-        self._close(case, replace(reply, audience=Audience.PERSON))
+        self._close(case, reply)
         return reply
 
     def answer(self, case: Case) -> Reply:
@@ -177,7 +176,7 @@ class Runner:
                 return
             detail = " · ".join(part for part in (reply.title, reply.quote) if part)
             audit.append(connection, "closed", outcome=reply.outcome, detail=detail, **_who(case))
-            deliver(connection, case.asked, reply, case.audience)
+            deliver(connection, case.asked, reply, case.audience(reply.outcome))
             if reply.then and reply.approval:
                 invocations.accept(connection, self._next(case, reply.then, reply.approval))
             invocations.finish(connection, case.asked.id, reply.outcome)

@@ -62,8 +62,6 @@ class Settings(BaseSettings):
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for package in ("bot", "commands", "pipeline", "iam", "state"):
             logging.getLogger(package).setLevel(self.log_level)
-        # Bolt warns that it leaves SLACK_BOT_TOKEN alone; acknowledging needs none.
-        logging.getLogger("slack_bolt").setLevel(logging.ERROR)
 
     @property
     def database(self) -> str:

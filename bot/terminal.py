@@ -38,9 +38,8 @@ def lines(reply: Reply) -> str:
     if reply.picture:
         out.append(f"[picture {reply.picture.name}: {reply.picture.alt}]")
     out += [f"  > {action.label}: {action.command or action.url}" for action in reply.actions]
-    for message in reply.also:
-        out += ["", lines(message)]
-    return "\n".join(line for line in out if line or line == "")
+    whole = "\n".join(line for line in out if line)
+    return "\n\n".join([whole, *(lines(message) for message in reply.also)])
 
 
 def as_json(reply: Reply, invocation: str) -> str:

@@ -14,14 +14,17 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.slack.render import render
+from commands.approvals import card
 from commands.command import Context
 from commands.reply import Outcome, Reply
 from pipeline.errors import NotFound, Unavailable
-from state import live, outbox
+from state import approvals, live, outbox
 from state.live import LiveRow
 from state.outbox import Priority
 
 log = logging.getLogger(__name__)
+
+EXPIRY_S = 15.0
 
 Look = Callable[[Context, str], tuple[Reply, bool]]
 
@@ -88,6 +91,19 @@ class Watcher:
             live.looked(
                 connection, row.id, digest=digest, pause=pause(row, datetime.now(UTC)), ended=ended, errors=errors
             )
+
+
+def expire_approvals(engine: Engine, stop: threading.Event) -> None:
+    """Runs in the leader: the card of a request that nobody decided in time says so and loses its buttons."""
+    while not stop.wait(EXPIRY_S):
+        try:
+            for row in approvals.expire(engine):
+                with engine.begin() as connection:
+                    reply = card(row)
+                    if reply.slot and outbox.slot_exists(connection, reply.slot):
+                        outbox.put(connection, "message", render(reply), priority=Priority.POST, slot=reply.slot)
+        except SQLAlchemyError as error:
+            log.error("approvals cannot be looked through: %s", type(error).__name__)
 
 
 def pause(row: LiveRow, now: datetime) -> timedelta:

@@ -40,6 +40,10 @@ def slack_app(settings: Settings, engine: Engine) -> App:
     """The Bolt app. Listeners run before the answer is sent, so each only stores and acknowledges."""
     token = settings.slack_bot_token.get_secret_value()
 
+    # Bolt would warn that it leaves SLACK_BOT_TOKEN alone.
+    bolt_log = logging.getLogger(f"{__name__}.bolt")
+    bolt_log.setLevel(logging.ERROR)
+
     def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
         # Acknowledging needs no token, so Slack need not be asked whose token it is.
         return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=token)
@@ -49,6 +53,7 @@ def slack_app(settings: Settings, engine: Engine) -> App:
         authorize=authorize,
         process_before_response=True,
         token_verification_enabled=False,
+        logger=bolt_log,
     )
 
     @app.command(SLASH_COMMAND)

@@ -27,11 +27,10 @@ def whoami(ctx: Context) -> Reply:
     seen = ctx.client("sts").get_caller_identity()
     environments, may = REACH.get(ctx.person.role, ("as the role's policies say", "see `help` for the commands"))
     return Reply(
-        title=f"You are {ctx.person.name}, {ctx.person.role}",
-        context=["Slack ", Mention(ctx.person.user), " · AWS account ", seen["Account"]],
+        title=f"You are {ctx.person.name}" + ("" if ctx.person.role in ctx.person.name else f", {ctx.person.role}"),
+        context=[Mention(ctx.person.user), " · AWS account ", seen["Account"]],
         text=f"You can {may}.",
         facts=[
-            Fact("Role", ctx.person.role),
             Fact("Environments", environments),
             Fact("AWS says you are", [Code(seen["Arn"])]),
             Fact("SourceIdentity", [Code(f"{ctx.person.team}.{ctx.person.user}")]),

@@ -18,6 +18,11 @@ FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 2.0
 """Seconds between two looks at a stack at work: short at first, as a small stack is done in no time."""
 DEADLINE = 1800.0
+_STUCK = {
+    "DELETE_FAILED": "Its deletion began and could not end: remove what is in the way and run `down`, then `up`.",
+    "ROLLBACK_FAILED": "Its creation failed and left something behind: run `down`, then `up`.",
+    "UPDATE_ROLLBACK_FAILED": "Correct the cause in the events, then `aws cloudformation continue-update-rollback`.",
+}
 _NEVER_LIVED = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 
 Say = Callable[[str], None]
@@ -95,6 +100,8 @@ def up(cloudformation: Any, file: File, say: Say) -> None:
         say(f"{file.name}: removing what a failed or previewed creation left")
         down(cloudformation, file, say)
         existing = None
+    if existing is not None and existing["StackStatus"] in _STUCK:
+        raise Refused(f"{file.name} is in {existing['StackStatus']}.", _STUCK[existing["StackStatus"]])
     request = file.request()
     if existing is None:
         follow = _Follower(cloudformation, file.name, say, since=None)

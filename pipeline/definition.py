@@ -5,8 +5,8 @@
 
 Built by hand, not rendered with the sagemaker SDK, for two reasons. Importing `sagemaker.mlops` costs 6 to 9
 CPU-seconds, which every start of the local mode would pay; and what it renders needs patching where we need it most
-(job name prefixes, entrypoints, empty members in RegisterModel). `tests/unit/test_definition.py` keeps the SDK as a
-parity check: it renders the same pipeline offline and must come to the same JSON.
+(a training's name and entrypoint, empty members in RegisterModel). `tests/unit/test_definition.py` keeps the SDK as a
+parity check: it renders the jobs, the condition, the refusal and the parameters offline, to the same JSON.
 
 The text depends on the arguments alone, byte for byte. `pipeline.gate` checks it before it is sent.
 """
@@ -269,6 +269,8 @@ def _input(name: str, uri: object) -> Json:
             "LocalPath": f"{ML}/processing/input/{name}",
             "S3DataType": "S3Prefix",
             "S3InputMode": "File",
+            "S3DataDistributionType": "FullyReplicated",
+            "S3CompressionType": "None",
         },
     }
 

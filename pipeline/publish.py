@@ -2,7 +2,7 @@
 
 Uploads the steps' code and the deployment template under content-addressed keys (nothing is ever overwritten), renders
 the definition, checks it, and creates or updates the pipeline, all as role `groundcrew-ml-engineer`, which the
-profile assumes. Prints what changed. prod has no pipeline: models come there by promotion, so only the template goes.
+profile assumes. Prints what changed. prod has no pipeline: models come there by promotion.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline import gate, source
 from pipeline.definition import definition, tags
 from pipeline.errors import Denied, GroundcrewError, Unavailable
-from pipeline.names import ENVIRONMENTS, Environment, Names
+from pipeline.names import Environment, Names
 
 ROLE = "ml-engineer"
 SOURCE_IDENTITY = "system.publish"
+PIPELINES: tuple[Environment, ...] = ("dev", "staging")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,12 +80,8 @@ def assume(profile: str, region: str | None, data_bucket: str) -> tuple[boto3.Se
 def publish(session: boto3.Session, names: Names, env: Environment, mlflow: str) -> list[str]:
     """Publish one environment; returns what changed, a line each."""
     s3 = session.client("s3")
-    template = source.template()
-    changes = [upload(s3, names, env, template)]
-    if env == "prod":
-        return changes
-    code = source.code()
-    changes.append(upload(s3, names, env, code))
+    code, template = source.code(), source.template()
+    changes = [upload(s3, names, env, artifact) for artifact in (template, code)]
     text = definition(
         env, names, names.image(), code.uri(env, names), template.url(env, names), mlflow, source.revision()
     )
@@ -128,7 +125,7 @@ def put_pipeline(sagemaker: Any, names: Names, env: Environment, text: str) -> s
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pipeline.publish", description="Create or update a pipeline.")
-    parser.add_argument("--env", nargs="+", choices=ENVIRONMENTS, required=True, help="environments to publish to")
+    parser.add_argument("--env", nargs="+", choices=PIPELINES, required=True, help="environments to publish to")
     parser.add_argument("--profile", required=True, help="AWS profile that may assume groundcrew-ml-engineer")
     parser.add_argument("--region", help="AWS region; default: the profile's")
     parser.add_argument(

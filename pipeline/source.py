@@ -27,6 +27,7 @@ STEP_FILES = (
     "source.py",
     "steps/*.py",
     "tracking.py",
+    "transport.py",
 )
 """What the steps import of this package, and nothing else; a test imports every step from the packed code alone."""
 REVISION_SECONDS = 10

@@ -1,31 +1,22 @@
 """A small client for the MLflow REST API: what the project logs and asks, without importing the `mlflow` package.
 
-The tracking URI is one of
-
-- `http(s)://host[:port]`: any MLflow server; requests are not signed.
-- `arn:…:mlflow-app/app-XXXX`: SageMaker's serverless MLflow app; SigV4 as `sagemaker`.
-- `arn:…:mlflow-tracking-server/<name>`: SageMaker's tracking server; SigV4 as `sagemaker-mlflow`.
-
-Artifacts do not pass through the server: they are written to the run's `s3://` artifact URI with the caller's
-own credentials.
+`pipeline.transport` says what a tracking URI may be, and carries the requests. Artifacts do not pass through the
+server: they are written to the run's `s3://` artifact URI with the caller's own credentials.
 Every method raises `Unavailable` when the server does not answer within a bounded time or refuses the request.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
-import urllib3
-
-from pipeline.errors import NotFound, Unavailable
+from pipeline.errors import BadInput, NotFound, Unavailable
+from pipeline.transport import Endpoint, Transport
 
 if TYPE_CHECKING:
     import boto3
@@ -37,19 +28,7 @@ BATCH_PARAMS = 100
 BATCH_TAGS = 100
 BATCH_METRICS = 1000
 VALUE_CHARACTERS = 6000
-
-TIMEOUT = urllib3.Timeout(connect=2.0, read=10.0)
-# A refused connection, 429 and 503 did nothing on the server, so even a create may be sent again. A broken read may
-# have done something and is not repeated.
-RETRIES = urllib3.Retry(
-    connect=2,
-    read=0,
-    status=2,
-    status_forcelist=(429, 503),
-    allowed_methods=None,
-    backoff_factor=0.3,
-    raise_on_status=False,
-)
+FILTER_ADVICE = "Write for example: metrics.`test/map50` > 0.8 and tags.data_version = '3322bb179fb8'"
 
 
 @dataclass(frozen=True)
@@ -77,35 +56,6 @@ class Point:
     at: float
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """Where requests go, and how they are signed when the server is SageMaker's (`service` is the SigV4 name)."""
-
-    url: str
-    service: str = ""
-    region: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, uri: str) -> Endpoint:
-        """Resolve a tracking URI. Raises `Unavailable` for one that is neither http(s) nor a SageMaker MLflow ARN."""
-        if uri.startswith(("http://", "https://")):
-            return cls(uri.rstrip("/"))
-        parts = uri.split(":", 5)
-        if len(parts) == 6 and parts[0] == "arn":
-            region, resource = parts[3], parts[5]
-            if resource.startswith("mlflow-app/"):
-                url = f"https://mlflow.sagemaker.{region}.app.aws"
-                return cls(url, "sagemaker", region, {"x-sm-mlflow-app-arn": uri})
-            if resource.startswith("mlflow-tracking-server/"):
-                url = f"https://{region}.experiments.sagemaker.aws"
-                return cls(url, "sagemaker-mlflow", region, {"x-mlflow-sm-tracking-server-arn": uri})
-        raise Unavailable(
-            f"The MLflow tracking URI {uri!r} cannot be used." if uri else "No MLflow server is configured.",
-            "Set MLFLOW_TRACKING_URI to an http(s) address or to the ARN of a SageMaker MLflow app or tracking server.",
-        )
-
-
 class Tracking:
     """Client of one MLflow server. Safe to share between threads; connects on first use.
 
@@ -114,8 +64,7 @@ class Tracking:
 
     def __init__(self, uri: str, client_session: boto3.Session | None = None) -> None:
         self.uri = uri
-        self._session = client_session
-        self._http = urllib3.PoolManager(maxsize=4, timeout=TIMEOUT, retries=RETRIES)
+        self._wire = Transport(uri, client_session)
 
     # Experiments and runs
 
@@ -125,7 +74,7 @@ class Tracking:
         if existing is not None:
             return existing
         body = {"name": name} | ({"artifact_location": artifact_location} if artifact_location else {})
-        status, answer = self._send("POST", "experiments/create", body)
+        status, answer = self._wire.send("POST", "experiments/create", body)
         if status == 200:
             return str(answer["experiment_id"])
         if answer.get("error_code") == "RESOURCE_ALREADY_EXISTS":
@@ -147,7 +96,7 @@ class Tracking:
 
     def get_run(self, run_id: str) -> Run:
         """The run with that id. Raises `NotFound`."""
-        status, answer = self._send("GET", "runs/get", {"run_id": run_id})
+        status, answer = self._wire.send("GET", "runs/get", {"run_id": run_id})
         if answer.get("error_code") in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise NotFound("MLflow run", run_id)
         if status != 200:
@@ -162,12 +111,20 @@ class Tracking:
         order_by: Sequence[str] = ("attributes.start_time DESC",),
         limit: int = 100,
     ) -> list[Run]:
-        """At most `limit` runs of the named experiments; `filter` in MLflow's language, e.g. `metrics.map50 > 0.8`."""
+        """At most `limit` runs of the named experiments; `filter` in MLflow's language, e.g. `metrics.map50 > 0.8`.
+
+        Raises `BadInput` for a filter that MLflow cannot read.
+        """
         ids = [found for name in experiments if (found := self._experiment_id(name)) is not None]
         if not ids:
             return []
         body = {"experiment_ids": ids, "filter": filter, "order_by": list(order_by), "max_results": limit}
-        return [_run(run) for run in self._call("POST", "runs/search", body).get("runs", [])]
+        status, answer = self._wire.send("POST", "runs/search", body)
+        if answer.get("error_code") == "INVALID_PARAMETER_VALUE":
+            raise BadInput(f"MLflow cannot read the filter: {answer.get('message', '')[:300]}", FILTER_ADVICE)
+        if status != 200:
+            raise self._refusal("runs/search", status, answer)
+        return [_run(run) for run in answer.get("runs", [])]
 
     def run_for_execution(self, arn: str) -> Run | None:
         """The newest run with tag `execution` = `arn`, or None. Its experiment is called like the pipeline."""
@@ -227,7 +184,7 @@ class Tracking:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
-            self._boto().client("s3").upload_file(str(path), target.netloc, key)
+            self._wire.session().client("s3").upload_file(str(path), target.netloc, key)
         except (BotoCoreError, ClientError, S3UploadFailedError) as error:
             raise Unavailable(
                 f"The artifact {path.name} could not be stored: {error}", "Check the role's S3 rights."
@@ -242,7 +199,7 @@ class Tracking:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                status, answer = self._send("GET", "experiments/get", {"experiment_id": "0"})
+                status, answer = self._wire.send("GET", "experiments/get", {"experiment_id": "0"})
                 if status < 500:
                     return
                 problem = self._refusal("experiments/get", status, answer)
@@ -253,7 +210,7 @@ class Tracking:
             time.sleep(0.5)
 
     def _experiment_id(self, name: str) -> str | None:
-        status, answer = self._send("GET", "experiments/get-by-name", {"experiment_name": name})
+        status, answer = self._wire.send("GET", "experiments/get-by-name", {"experiment_name": name})
         if answer.get("error_code") == "RESOURCE_DOES_NOT_EXIST":
             return None
         if status != 200:
@@ -262,63 +219,15 @@ class Tracking:
         return str(experiment["experiment_id"]) if experiment.get("lifecycle_stage") != "deleted" else None
 
     def _call(self, method: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        status, answer = self._send(method, path, body)
+        status, answer = self._wire.send(method, path, body)
         if status != 200:
             raise self._refusal(path, status, answer)
         return answer
-
-    def _send(self, method: str, path: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
-        endpoint = Endpoint.of(self.uri)
-        url = f"{endpoint.url}/api/2.0/mlflow/{path}"
-        data = b""
-        if method == "GET":
-            url += "?" + urlencode({key: str(value) for key, value in body.items()})
-        else:
-            data = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", **endpoint.headers}
-        if endpoint.service:
-            headers = self._signed(endpoint, method, url, data, headers)
-        try:
-            response = self._http.request(method, url, body=data or None, headers=headers, redirect=False)
-        except urllib3.exceptions.HTTPError as error:
-            raise Unavailable(
-                f"MLflow does not answer at {endpoint.url} ({type(error).__name__}).",
-                "Check that the MLflow server runs and that MLFLOW_TRACKING_URI points at it.",
-            ) from error
-        try:
-            answer = json.loads(response.data) if response.data else {}
-        except ValueError:
-            answer = {"message": response.data[:200].decode("utf-8", "replace")}
-        return response.status, answer if isinstance(answer, dict) else {}
 
     def _refusal(self, path: str, status: int, answer: Mapping[str, Any]) -> Unavailable:
         words = str(answer.get("message") or answer.get("error_code") or "no reason given")[:400]
         advice = "Try again later." if status >= 500 else "Check the role's right to call MLflow and the values sent."
         return Unavailable(f"MLflow refused {path} with status {status}: {words}", advice)
-
-    def _boto(self) -> boto3.Session:
-        # boto3 costs a quarter of a second, which a training process that uploads nothing need not pay.
-        import boto3
-
-        if self._session is None:
-            self._session = boto3.Session()
-        return self._session
-
-    def _signed(
-        self, endpoint: Endpoint, method: str, url: str, data: bytes, headers: Mapping[str, str]
-    ) -> dict[str, str]:
-        from botocore.auth import SigV4Auth
-        from botocore.awsrequest import AWSRequest
-
-        credentials = self._boto().get_credentials()
-        if credentials is None:
-            raise Unavailable(
-                "There are no AWS credentials to sign a request to MLflow with.", "Configure a profile or a role."
-            )
-        request = AWSRequest(method=method, url=url, data=data, headers=dict(headers))
-        request.headers["X-Amz-Content-SHA256"] = hashlib.sha256(data).hexdigest()
-        SigV4Auth(credentials.get_frozen_credentials(), endpoint.service, endpoint.region).add_auth(request)
-        return dict(request.headers.items())
 
 
 def _milliseconds() -> int:

@@ -81,7 +81,8 @@ def labelled_photo(folder: Path, skip: int = 0) -> Photo:
     stem = labels[skip].stem
     image = next(path for path in sorted((folder / "images").iterdir()) if path.stem == stem)
     names = (folder / "classes.txt").read_text().split()
-    width, height = Image.open(image).size
+    with Image.open(image) as opened:
+        width, height = opened.size
     return Photo(image, [_object(line, names, width, height) for line in labels[skip].read_text().splitlines()])
 
 
@@ -103,7 +104,8 @@ def picture(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def drawn_on(data: bytes, photo: Photo) -> bool:
     """Whether a picture shows the photo with something changed, and most of it as it was."""
-    drawn, original = Image.open(io.BytesIO(data)).convert("RGB"), Image.open(photo.path).convert("RGB")
+    with Image.open(io.BytesIO(data)) as answer, Image.open(photo.path) as asked:
+        drawn, original = answer.convert("RGB"), asked.convert("RGB")
     shown = original.resize(drawn.size)
     changed = ImageChops.difference(drawn, shown).convert("L").point(lambda value: 255 if value > 60 else 0)
     share = changed.histogram()[255] / (drawn.width * drawn.height)

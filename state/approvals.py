@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Engine, Row, and_, case, func, insert, select, update
 
 from pipeline.errors import BadInput, NotFound, Refused
 from state.tables import approvals
@@ -94,8 +94,7 @@ def open(
 def get(engine: Engine, id: str) -> ApprovalRow:
     """One request by its id (upper or lower case). Raises NotFound with the nearest pending ids."""
     with engine.begin() as connection:
-        _expire(connection)
-        found = connection.execute(select(approvals).where(func.lower(approvals.c.id) == id.lower())).one_or_none()
+        found = connection.execute(_ROWS.where(func.lower(approvals.c.id) == id.lower())).one_or_none()
         if found is not None:
             return _row(found)
         known = connection.scalars(
@@ -108,11 +107,10 @@ def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) ->
     """Requests in `state` (None: all), newest first."""
     if state is not None and state not in STATES:
         raise BadInput(f"There is no approval state {state!r}.", f"States: {', '.join(STATES)}.")
-    query = select(approvals).order_by(approvals.c.created_at.desc()).limit(limit)
+    query = _ROWS.order_by(approvals.c.created_at.desc()).limit(limit)
     if state is not None:
-        query = query.where(approvals.c.state == state)
+        query = query.where(_state_now == state)
     with engine.begin() as connection:
-        _expire(connection)
         return [_row(row) for row in connection.execute(query)]
 
 
@@ -165,19 +163,23 @@ def void(engine: Engine, id: str, *, reason: str) -> ApprovalRow:
     return changed if changed is not None else get(engine, id)
 
 
+def expire(engine: Engine) -> Sequence[ApprovalRow]:
+    """Write down what time has ended since the last call, and return it: its cards have to change."""
+    change = update(approvals).where(approvals.c.state.in_(["pending", "approved"]), _OVER).values(state="expired")
+    with engine.begin() as connection:
+        return [_row(row) for row in connection.execute(change.returning(approvals))]
+
+
+_OVER = approvals.c.expires_at <= func.now()
+_state_now = case((approvals.c.state.in_(["pending", "approved"]) & _OVER, "expired"), else_=approvals.c.state)
+_ROWS = select(*[_state_now.label("state") if each.name == "state" else each for each in approvals.c])
+"""Whoever looks sees an ended request as expired, whether or not that has been written down yet."""
+
+
 def _change(engine: Engine, where: ColumnElement[bool], **values: Any) -> ApprovalRow | None:
     with engine.begin() as connection:
         row = connection.execute(update(approvals).where(where).values(**values).returning(approvals)).one_or_none()
         return None if row is None else _row(row)
-
-
-def _expire(connection: Any) -> None:
-    """Time is an actor too: what nobody decided or used in time is expired before anyone looks."""
-    connection.execute(
-        update(approvals)
-        .where(approvals.c.state.in_(["pending", "approved"]), approvals.c.expires_at <= func.now())
-        .values(state="expired")
-    )
 
 
 def _too_late(row: ApprovalRow) -> Refused:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from state.database import CHANNEL_INVOCATIONS
@@ -65,12 +65,36 @@ class Invocation:
     finished_at: datetime | None
 
 
+_FIELDS = (
+    "id",
+    "delivery",
+    "surface",
+    "team",
+    "user_id",
+    "user_name",
+    "channel",
+    "text",
+    "message_ts",
+    "thread_ts",
+    "response_url",
+    "files",
+    "approval",
+)
+
+
+def _accepting() -> Select[tuple[str, Any]]:
+    new = insert(invocations).values({name: bindparam(name) for name in _FIELDS})
+    stored = new.on_conflict_do_nothing(index_elements=["delivery"]).returning(invocations.c.id).cte("stored")
+    return select(stored.c.id, func.pg_notify(CHANNEL_INVOCATIONS, stored.c.id))
+
+
+_ACCEPT = _accepting()
+"""Built once: an acknowledgement waits for this statement."""
+
+
 def accept(connection: Connection, arrival: Arrival) -> str | None:
     """Store an arrival and wake a worker, in one statement. Returns its id, None if this delivery was stored before."""
-    new = insert(invocations).values(_values(arrival)).on_conflict_do_nothing(index_elements=["delivery"])
-    stored = new.returning(invocations.c.id).cte("stored")
-    query = select(stored.c.id, func.pg_notify(CHANNEL_INVOCATIONS, stored.c.id))
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_ACCEPT, _values(arrival)).one_or_none()
     return None if row is None else str(row.id)
 
 
@@ -147,12 +171,6 @@ def finish(connection: Connection, id: str, outcome: str) -> None:
         .where(invocations.c.id == id)
         .values(state="finished", outcome=outcome, finished_at=func.now(), lease_until=None, response_url=None)
     )
-
-
-def get(connection: Connection, id: str) -> Invocation | None:
-    """One row by its id."""
-    row = connection.execute(select(invocations).where(invocations.c.id == id)).one_or_none()
-    return None if row is None else _row(row)
 
 
 def _values(arrival: Arrival) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Proofs. unit: pure rules; scenario: front door to front door on one running sandbox; sandbox: the stand-ins themselves; browser: what is on the screen."""
+"""Proofs: unit (pure rules), sandbox (the stand-ins), scenario (the front door), browser (the page)."""

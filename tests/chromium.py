@@ -54,7 +54,9 @@ def main() -> int:
         try:
             install()
         except subprocess.CalledProcessError as error:
-            print(f"Chromium could not be installed ({error}). Install one and name it: CHROMIUM=/path", file=sys.stderr)
+            print(
+                f"Chromium could not be installed ({error}). Install one and name it: CHROMIUM=/path", file=sys.stderr
+            )
             return 1
     print(f"Browser: {find()}")
     return 0

@@ -7,10 +7,8 @@ Slack token and a dead proxy: whatever works then works without them.
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
-from sandbox.person import Person, Slack
+from sandbox.person import Person, Slack, buttons
 from sandbox.record import Record
+from tests.browser.visitor import Visitor
 from tests.chromium import find
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,29 +143,13 @@ class Training:
 @pytest.fixture(scope="session")
 def training(sandbox: Sandbox, browser: Browser) -> Training:
     """Type `/mlops pipeline run` on the page and watch the message that answers."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    complaints: list[str] = []
-    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(f"{sandbox.slack.url}/?user=U0DS1&channel=C0DEV")
-    type_command(page, "/mlops pipeline run")
-    live = page.locator("article:has-text('Training run'):has-text('in dev')").last
-    expect(live).to_be_visible(timeout=30_000)
-    states = [live.inner_text()]
-    deadline = time.monotonic() + TRAINING_SECONDS
-    while not re.search(r"in dev: (done|failed|stopped|mAP50 too low)", states[-1]) and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-        if (text := live.inner_text()) != states[-1]:
-            states.append(text)
-    message = next(row for row in sandbox.slack.person("U0DS1").reads() if "Training run" in row["words"])
-    page.close()
-    arn = next(value for value in re.findall(r"execution[/-]([a-z0-9]{12})", str(message)))
-    return Training(arn, tuple(states), message, tuple(complaints))
-
-
-def type_command(page: Page, line: str) -> None:
-    """Type into the page's command box and send."""
-    box = page.locator("#command")
-    box.fill(line)
-    box.press("Escape")  # closes the suggestions: Enter would take one
-    box.press("Enter")
+    visitor = Visitor(browser, sandbox.slack.url)
+    visitor.arrive()
+    visitor.types("/mlops pipeline run")
+    live = visitor.sees("Training run", "in dev")
+    ts = live.get_attribute("data-ts")
+    somebody = sandbox.slack.person("U0DS1")
+    run = buttons(somebody.sees(ts=ts))["Stop"].split()[2]
+    states = visitor.watches(live, TRAINING_SECONDS)
+    visitor.page.close()
+    return Training(run, tuple(states), somebody.sees(ts=ts), tuple(visitor.complaints))

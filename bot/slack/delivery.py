@@ -1,4 +1,8 @@
-"""One message to Slack, once: which calls it takes, and what Slack's answer means for the outbox row."""
+"""One message to Slack: which calls it takes, and what Slack's answer means for the outbox row.
+
+A post carries the row's name in its metadata, so it is recognised if an answer is lost. A private answer carries none:
+when only Slack's answer to it is lost it is sent again, because a person told twice is better off than one not told.
+"""
 
 from __future__ import annotations
 

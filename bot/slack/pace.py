@@ -9,14 +9,13 @@ from types import MappingProxyType
 
 CHANNEL_PER_SECOND, CHANNEL_BURST = 1.0, 3.0
 PER_MINUTE: Mapping[str, float] = MappingProxyType(
-    {
+    {  # a minute's budget may be spent at once; it refills evenly
         "chat.postMessage": 200,  # bounded by the channel first; a workspace-wide cap stands behind it
         "chat.update": 50,
         "chat.postEphemeral": 100,
         "response_url": 200,
     }
 )
-METHOD_BURST = 20.0
 
 
 @dataclass
@@ -63,7 +62,7 @@ class Pace:
 
     def _method(self, name: str, now: float) -> _Bucket:
         per_minute = PER_MINUTE[name]
-        fresh = _Bucket(per_minute / 60, METHOD_BURST, METHOD_BURST, now)
+        fresh = _Bucket(per_minute / 60, per_minute, per_minute, now)
         return self._buckets.setdefault(f"method {name}", fresh)
 
     def _channel(self, name: str, now: float) -> _Bucket:

@@ -7,7 +7,7 @@ Slack's limits: each part asks `_Room` for characters and says what it had to le
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +50,7 @@ class _Room:
 
 def render(reply: Reply) -> dict[str, Any]:
     """The message as `chat.postMessage` wants it: `text`, `blocks` and, for staging and prod, a coloured attachment."""
+    reply = _storable(reply)
     room = _Room(limits.BLOCK_TEXT_SUM - SLACK_TO_SPARE)
     header = _header(reply, room)
     # Buttons and state are worth more than long evidence, so they take their room first.
@@ -61,7 +62,7 @@ def render(reply: Reply) -> dict[str, Any]:
     quote = list(_quote(reply, room))
     table = list(_table(reply, room)) if reply.table else []
     picture = [_picture(reply)] if reply.picture else []
-    body = [*context, *text, *steps, *facts, *quote, *table, *picture, *actions]
+    body = [*context, *text, *steps, *facts, *quote, *picture, *table, *actions]
     message: dict[str, Any] = {"text": fallback(reply)}
     if reply.environment is not None and reply.environment in ENVIRONMENTS:
         # The header stays outside: `text` must not be shown a second time, and is hidden only beside top-level blocks.
@@ -70,8 +71,7 @@ def render(reply: Reply) -> dict[str, Any]:
             message["attachments"] = [{"color": ENVIRONMENTS[reply.environment][1], "blocks": body}]
     else:
         message["blocks"] = [header, *body]
-    cleaned: dict[str, Any] = _storable(message)
-    return cleaned
+    return message
 
 
 def blocks_of(content: Mapping[str, Any]) -> list[Block]:
@@ -102,13 +102,18 @@ def title(reply: Reply) -> str:
 def fallback(reply: Reply) -> str:
     """The whole meaning in words: what a screen reader reads and a notification shows."""
     lines = [title(reply), words.plain(reply.context), words.plain(reply.text)]
-    lines += [words.sentence([f"{step.name}: {step.state}", words.plain(step.detail)]) for step in reply.steps]
+    lines += [_step_in_words(step) for step in reply.steps]
     lines += [f"{fact.label}: {words.plain(fact.value)}" for fact in reply.facts]
     lines += [reply.quote, reply.picture.alt if reply.picture else ""]
     if reply.table:
         lines += [f"{reply.table.caption}: {len(reply.table.rows)} rows"]
     whole = "\n".join(line for line in lines if line.strip())
     return limits.cut(words.mrkdwn(words.shorten(whole, limits.MESSAGE_TEXT)), limits.MESSAGE_TEXT)
+
+
+def _step_in_words(step: Step) -> str:
+    detail = words.plain(step.detail)
+    return f"{step.name}: {detail}" if detail.startswith(step.state) else f"{step.name}: {step.state} · {detail}"
 
 
 def _header(reply: Reply, room: _Room) -> Block:
@@ -258,11 +263,11 @@ def _confirm(confirm: Confirm, room: _Room) -> dict[str, Any]:
 def _storable(node: Any) -> Any:
     """`node` without the characters that neither JSON in PostgreSQL nor Slack can hold (log lines bring them along)."""
     if isinstance(node, str):
-        return node.replace("\x00", "").encode("utf-8", "replace").decode() if not node.isprintable() else node
-    if isinstance(node, list):
+        return node if node.isprintable() else node.replace("\x00", "").encode("utf-8", "replace").decode()
+    if isinstance(node, list | tuple):
         return [_storable(item) for item in node]
-    if isinstance(node, dict):
-        return {name: _storable(value) for name, value in node.items()}
+    if is_dataclass(node) and not isinstance(node, type):
+        return replace(node, **{each.name: _storable(getattr(node, each.name)) for each in fields(node)})
     return node
 
 

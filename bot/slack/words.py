@@ -12,7 +12,12 @@ from commands.reply import Code, Inline, Link, Mention, Moment, Strong, Text
 
 DATE = "{date_short_pretty} {time}"
 _INVISIBLE = "\u2060"  # word joiner: keeps a sign from meaning anything, without width and without a line break
-_SIGN = re.compile(r"[*_~`]|(?m:^)>|:(?=[a-z0-9_+'-]+:)", re.IGNORECASE)
+_SIGN = re.compile(
+    r"`|(?<![^\W_])[*_~]|[*_~](?![^\W_])"  # bold, italic, strike begin and end beside what is no letter or digit
+    r"|(?m:^)>"  # a quoted line
+    r"|(?<![^\W_]):(?=[a-z0-9_+'-]+:)",  # an emoji's name
+    re.IGNORECASE,
+)
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}\Z")
 
 

@@ -14,12 +14,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import deployment, registry
 from pipeline.errors import Denied, GroundcrewError, Unavailable
-from pipeline.names import ENVIRONMENTS, Names
+from pipeline.names import ENVIRONMENTS, Environment, Names
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.runlog import RunLog
 from pipeline.tracking import Tracking
 
 POLL_SECONDS = 2.0
+LEFT_OVER = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED")
 LIMIT_SECONDS = 3000.0
 """Below the job's own limit of an hour, so that the step can still say what happened."""
 
@@ -40,6 +41,7 @@ def serve(container: Container, log: RunLog) -> str:
     names = Names(container.setting("ACCOUNT"), container.setting("REGION"))
     cloudformation = boto3.client("cloudformation")
     try:
+        clear(cloudformation, names, env, f"clear-{container.setting('EXECUTION_ID')}")
         package = registry.load(boto3.client("sagemaker"), names, env, int(arn.rpartition("/")[2]))
         stack, how = deployment.deploy(
             cloudformation,
@@ -59,26 +61,40 @@ def serve(container: Container, log: RunLog) -> str:
     return f"Version {package.version} ({package.digest[:8]}) is in service at {names.stack(env)} ({how})."
 
 
+def clear(cloudformation: Any, names: Names, env: Environment, token: str) -> None:
+    """Delete what a failed first deployment has left: it serves nobody, and CloudFormation cannot update it."""
+    stack = deployment.find(cloudformation, names.stack(env))
+    if stack is not None and stack.status in LEFT_OVER:
+        say("clearing", stack=stack.name, status=stack.status)
+        deployment.delete(cloudformation, names, env, token=token)
+        settled(cloudformation, stack.id)
+
+
 def wait(cloudformation: Any, stack_id: str) -> None:
-    """Return when the stack is ready. Raises `GroundcrewError` with the reason when it failed or takes too long."""
+    """Return when the stack is ready. Raises `GroundcrewError` with the reason when it is not."""
+    stack = settled(cloudformation, stack_id)
+    if stack.failed or stack.gone:
+        reason = deployment.first_failure(cloudformation, stack_id) or stack.reason
+        raise GroundcrewError(
+            f"{stack.name} ended as {stack.status}: {reason}", "`deployment status --env dev` shows its resources."
+        )
+
+
+def settled(cloudformation: Any, stack_id: str) -> deployment.Stack:
+    """The stack, once nothing is being done to it. Raises `Unavailable` when that takes too long."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while True:
         stack = deployment.find(cloudformation, stack_id)
         if stack is None:
             raise GroundcrewError(f"Stack {stack_id} has disappeared.", "Somebody deleted it; run the pipeline again.")
         if not stack.busy:
-            break
+            return stack
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"{stack.name} is still {stack.status} after {LIMIT_SECONDS / 60:.0f} minutes.",
                 "`deployment status --env dev` shows how it goes on.",
             )
         time.sleep(POLL_SECONDS)
-    if stack.failed or stack.gone:
-        reason = deployment.first_failure(cloudformation, stack_id) or stack.reason
-        raise GroundcrewError(
-            f"{stack.name} ended as {stack.status}: {reason}", "`deployment status --env dev` shows its resources."
-        )
 
 
 if __name__ == "__main__":

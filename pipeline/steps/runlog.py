@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -37,7 +37,7 @@ class Facts:
     reason: str = ""
     data_version: str = ""
     images: Mapping[str, int] = field(default_factory=dict)
-    classes: Sequence[str] = ()
+    classes: list[str] = field(default_factory=list)
 
     def write(self, path: Path) -> None:
         """Write run.json."""

@@ -51,6 +51,16 @@ def needs(service: str, operation: str, params: Params, place: Place) -> list[Ne
     return [*found, *_passed_roles(service, operation, params)]
 
 
+def _filled(service: str, template: str, params: Params, place: Place) -> list[str]:
+    """The ARNs of a template: one for each item of a parameter that is a list."""
+    for name in _FIELD.findall(template):
+        if isinstance(params.get(name), list):
+            each = [_fill(service, template, {**params, name: item}, place) for item in params[name]]
+            return [arn for arn in each if arn]
+    arn = _fill(service, template, params, place)
+    return [arn] if arn else []
+
+
 def _fill(service: str, template: str, params: Params, place: Place) -> str | None:
     """The ARN of a template; None when one of its parameters was not given."""
     if template == "*":
@@ -66,21 +76,22 @@ def _fill(service: str, template: str, params: Params, place: Place) -> str | No
 
 
 def _table(
-    prefix: str, table: Mapping[str, tuple[str, ...]], *, tagging: str | None = None
+    prefix: str, table: Mapping[str, tuple[str, ...]], tagging: Mapping[str, str] | None = None
 ) -> Callable[[str, Params, Place], list[Need] | None]:
     """A rule of operations whose IAM action has the operation's name; their templates are tried one by one.
 
-    A template whose parameters are missing is skipped; with none left the resource is `*`. `tagging` is the extra
-    action that a Create call with `Tags` needs on what it creates.
+    A template whose parameters are missing is skipped; with none left the resource is `*`. `tagging` maps the start
+    of an operation's name to the extra action that it needs on what it creates when it brings `Tags`.
     """
 
     def rule(operation: str, params: Params, place: Place) -> list[Need] | None:
         if operation not in table:
             return None
-        arns = [arn for template in table[operation] if (arn := _fill(prefix, template, params, place))] or ["*"]
+        arns = [arn for template in table[operation] for arn in _filled(prefix, template, params, place)] or ["*"]
         found = [Need(f"{prefix}:{operation}", arn) for arn in arns]
-        if tagging and operation.startswith("Create") and params.get("Tags"):
-            found.append(Need(f"{prefix}:{tagging}", arns[0]))
+        for start, action in (tagging or {}).items():
+            if operation.startswith(start) and params.get("Tags"):
+                found.append(Need(f"{prefix}:{action}", arns[0]))
         return found
 
     return rule
@@ -183,7 +194,8 @@ _EVENTS = {
 _CLOUDWATCH = {
     **_ops(("*",), "PutMetricData", "GetMetricData", "GetMetricStatistics", "ListMetrics", "ListDashboards"),
     **_ops(("alarm:{AlarmName}",), "PutMetricAlarm", "SetAlarmState"),
-    **_ops(("alarm:*",), "DescribeAlarms", "DeleteAlarms", "DescribeAlarmHistory"),
+    **_ops(("alarm:*",), "DescribeAlarms", "DescribeAlarmHistory"),
+    "DeleteAlarms": ("alarm:{AlarmNames}",),
 }
 
 _SCALING_TARGET = ("scalable-target/*",)
@@ -252,11 +264,11 @@ _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
     "cloudformation": _table("cloudformation", _CLOUDFORMATION),
     "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
     "events": _table("events", _EVENTS),
-    "iam": _table("iam", _IAM),
+    "iam": _table("iam", _IAM, {"CreateRole": "TagRole", "CreateUser": "TagUser", "CreatePolicy": "TagPolicy"}),
     "logs": _table("logs", _LOGS),
     "resourcegroupstaggingapi": _table("tag", _TAG),
     "s3": _s3,
-    "sagemaker": _table("sagemaker", _SAGEMAKER, tagging="AddTags"),
+    "sagemaker": _table("sagemaker", _SAGEMAKER, {"Create": "AddTags"}),
     "sagemaker-runtime": _table("sagemaker", _RUNTIME),
     "sqs": _sqs,
     "sts": _sts,

@@ -173,9 +173,11 @@ def _matches(
 def _match(base: str, wanted: str, actual: str, context: Context, variables: bool) -> bool:
     if base in ("ArnEquals", "ArnLike"):
         want_parts, parts = wanted.split(":", 5), actual.split(":", 5)
-        # A variable may itself hold colons: such a value is compared as a whole.
-        if len(want_parts) != len(parts) or VARIABLE.search(wanted):
+        # A variable has colons of its own: such a value is compared as a whole, and so is "everything".
+        if wanted == "*" or VARIABLE.search(wanted):
             want_parts, parts = [wanted], [actual]
+        if len(want_parts) != len(parts):
+            return False
         return all(
             (like := pattern(want, context, wild=True, variables=variables)) is not None and bool(like.fullmatch(part))
             for want, part in zip(want_parts, parts, strict=True)

@@ -36,7 +36,8 @@ def of_caller(principal: Principal, region: str, now: datetime) -> Values:
         "aws:TokenIssueTime": session.issued.strftime("%Y-%m-%dT%H:%M:%SZ") if session else None,
     }
     tags = {f"aws:principaltag/{key}".lower(): (value,) for key, value in principal.tags.items()}
-    return {key.lower(): (value,) for key, value in keys.items() if value is not None} | tags
+    values: Values = {key.lower(): (value,) for key, value in keys.items() if value is not None}
+    return values | tags
 
 
 def of_call(call: Call) -> Values:

@@ -66,7 +66,7 @@ class Cloud:
     region: str
     state: Path
     port: int
-    lock: threading.RLock = field(default_factory=threading.RLock)  # type: ignore[valid-type]
+    lock: threading.RLock = field(default_factory=threading.RLock)
     responses: dict[str, type[BaseResponse]] = field(default_factory=dict)
     tag_readers: dict[str, TagReader] = field(default_factory=dict)
     _stop_hooks: list[Callable[[], None]] = field(default_factory=list)

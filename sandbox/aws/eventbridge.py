@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.events.models import Rule, events_backends
+from moto.events.utils import EventMessageType
 from moto.sqs.models import sqs_backends
 
 from sandbox.aws.authorize import resource_policies
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIES = 3
-PAUSE_S = 0.2
 Event = Mapping[str, Any]
 _PLACEHOLDER = re.compile(r"<([\w.-]+)>")
 _STEP = re.compile(r"\.([\w-]+)|\['([^']+)'\]|\[(\d+)\]")
@@ -45,7 +44,7 @@ class Delivery:
         self._thread.start()
         cloud.on_stop(self.stop)
 
-    def send(self, rule: Rule, raw: Mapping[str, Any]) -> None:
+    def send(self, rule: Rule, raw: EventMessageType) -> None:
         """Take over from `Rule.send_to_targets`: queue the event for every target if an enabled rule matches it."""
         if rule.state != "ENABLED" or not rule.event_pattern.matches_event(raw):
             return
@@ -54,7 +53,7 @@ class Delivery:
             self._waiting.put((rule, target, event))
 
     def stop(self) -> None:
-        """End the worker after what is queued."""
+        """End the worker after the deliveries that wait, which takes milliseconds."""
         self._waiting.put(None)
         self._thread.join(timeout=2)
 
@@ -62,21 +61,11 @@ class Delivery:
         while (item := self._waiting.get()) is not None:
             rule, target, event = item
             try:
-                self._carry(rule, target, event)
+                self._put(rule.arn, target, target_input(target, event, rule.arn, rule.name))
             except Exception:
-                # One bad target must not end the deliveries of all others.
+                # One bad target must not end the deliveries of all others, and a second try would only hold them up:
+                # in one process nothing fails for a moment only.
                 log.exception("rule %s cannot deliver to %s", rule.name, target.get("Arn"))
-
-    def _carry(self, rule: Rule, target: dict[str, Any], event: Event) -> None:
-        text = target_input(target, event, rule.arn, rule.name)
-        for attempt in range(1, TRIES + 1):
-            try:
-                return self._put(rule.arn, target, text)
-            except Exception:
-                if attempt == TRIES:
-                    raise
-                time.sleep(PAUSE_S * attempt)
-        return None
 
     def _put(self, rule_arn: str, target: Mapping[str, Any], text: str) -> None:
         arn: str = target["Arn"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
 
-from moto.iam.models import IAMBackend, Role, User, iam_backends
+from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 
 from sandbox.aws.errors import AwsError
 from sandbox.aws.statements import Statement, Who, parse
@@ -125,7 +125,7 @@ class Directory:
             owner = self.iam.users.get(principal.user_name or "")
         if owner is None:
             return ()
-        owners = [owner]
+        owners: list[User | Role | Group] = [owner]
         if isinstance(owner, User):
             owners += self.iam.get_groups_for_user(owner.name)
         return tuple(
@@ -173,5 +173,5 @@ def invalid_token() -> AwsError:
     return AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
 
 
-def _text(policy: object) -> str:
-    return next(version.document for version in policy.versions if version.is_default)  # type: ignore[attr-defined]
+def _text(policy: ManagedPolicy) -> str:
+    return next(version.document for version in policy.versions if version.is_default)

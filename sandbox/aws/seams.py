@@ -34,6 +34,11 @@ class Seam:
             value = getattr(value, part)
         return value
 
+    def replace(self, replacement: Any) -> None:
+        """Put another function in this method's place."""
+        owner, _, method = self.name.rpartition(".")
+        setattr(Seam(self.module, owner).find(), method, replacement)
+
     def mismatch(self) -> str | None:
         """What differs from what this code was written for; None when nothing does."""
         found = self.find()
@@ -43,6 +48,7 @@ class Seam:
         return None if actual == self.parameters else f"{self.module}.{self.name}{actual} is not {self.parameters}"
 
 
+# In the order of `install`'s replacements.
 REPLACED = (
     Seam(
         "moto.core.authorization",
@@ -80,13 +86,8 @@ USED = (
 
 def install(cloud: Cloud) -> None:
     """Put our decisions where moto made its own. Call once in a process, before the first request."""
-    from moto.core.authorization import ActionAuthenticatorMixin
     from moto.core.responses import ActionResult
-    from moto.events.models import Rule
-    from moto.events.responses import EventsHandler
     from moto.iam.access_control import PermissionResult
-    from moto.s3.models import FakeBucket
-    from moto.sts.responses import TokenResponse
 
     from sandbox.aws import sts
     from sandbox.aws.eventbridge import Delivery, refuse_aws_sources
@@ -117,9 +118,7 @@ def install(cloud: Cloud) -> None:
         ]
         return json.dumps({"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries})
 
-    ActionAuthenticatorMixin._authenticate_and_authorize_action = already_examined
-    FakeBucket.get_permission = bucket_policy_was_asked
-    TokenResponse.assume_role = assume_role
-    TokenResponse.get_caller_identity = get_caller_identity
-    Rule.send_to_targets = send_to_targets
-    EventsHandler.put_events = put_events
+    sts_answers = (assume_role, get_caller_identity)
+    replacements = (already_examined, bucket_policy_was_asked, *sts_answers, send_to_targets, put_events)
+    for seam, replacement in zip(REPLACED, replacements, strict=True):
+        seam.replace(replacement)

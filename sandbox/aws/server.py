@@ -57,11 +57,8 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     from sandbox.aws.tags import readers
     from sandbox.aws.trail import Trail
 
-    class Handler(MotoRequestHandler):  # type: ignore[misc]
-        """Keeps connections open; without Nagle's delay a second small write does not wait for an acknowledgement."""
-
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
+    class Handler(MotoRequestHandler):
+        """moto's handler without a line of log for every call."""
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             """The trail records calls."""

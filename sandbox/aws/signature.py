@@ -77,9 +77,7 @@ def _presigned(request: Request) -> Scope:
         raise AwsError("AuthorizationQueryParametersError", "X-Amz-Expires must be less than a week (in seconds).")
     signed = tuple(args.get("X-Amz-SignedHeaders", "").split(";"))
     when, token = _time(args.get("X-Amz-Date", "")), args.get("X-Amz-Security-Token")
-    return Scope(
-        key_id, date, region, service, signed, args["X-Amz-Signature"], token, when, True, min(int(expires), 604_800)
-    )
+    return Scope(key_id, date, region, service, signed, args["X-Amz-Signature"], token, when, True, int(expires))
 
 
 def _time(text: str) -> datetime:

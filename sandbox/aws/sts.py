@@ -10,6 +10,7 @@ import re
 import secrets
 import string
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,14 +47,8 @@ def assume_role(cloud: Cloud, caller: Principal, params: Mapping[str, Any], now:
         raise _denied(caller, "sts:AssumeRole", params["RoleArn"])
     for action in _actions(tags, source_identity):
         _decide(directory, caller, role, action, cloud.region, params, source_identity, now)
-    session = Session(
-        **_fresh_keys(),
-        role_arn=role.arn,
-        role_name=role.name,
-        role_id=role.id,
-        name=params["RoleSessionName"],
-        issued=now,
-        expires=now + timedelta(seconds=_duration(caller, role, params)),
+    session = replace(
+        _new_session(role, params["RoleSessionName"], now, _duration(caller, role, params)),
         policies=_session_policies(directory, params),
         tags=tags,
         transitive=transitive,
@@ -84,16 +79,8 @@ def assume_as_service(
             raise RoleRefused(f"{service} cannot assume {role_arn}: check that the role exists and its trust policy")
     if role is None:
         raise RoleRefused(f"{role_arn} does not exist")
-    session = Session(
-        **_fresh_keys(),
-        role_arn=role.arn,
-        role_name=role.name,
-        role_id=role.id,
-        name=re.sub(r"[^\w+=,.@-]", "-", session_name)[:64],
-        issued=now,
-        expires=now + timedelta(seconds=CHAINED),
-        source_identity=source_identity,
-    )
+    name = re.sub(r"[^\w+=,.@-]", "-", session_name)[:64]
+    session = replace(_new_session(role, name, now, CHAINED), source_identity=source_identity)
     cloud.directory.add(session)
     return _credentials(session)
 
@@ -212,12 +199,18 @@ def _session_policies(directory: Directory, params: Mapping[str, Any]) -> tuple[
     return tuple(documents)
 
 
-def _fresh_keys() -> dict[str, str]:
-    return {
-        "access_key_id": "ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)),
-        "secret": secrets.token_urlsafe(30),
-        "token": "FwoG" + secrets.token_urlsafe(120),
-    }
+def _new_session(role: Role, name: str, issued: datetime, seconds: int) -> Session:
+    return Session(
+        access_key_id="ASIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)),
+        secret=secrets.token_urlsafe(30),
+        token="FwoG" + secrets.token_urlsafe(120),
+        role_arn=role.arn,
+        role_name=role.name,
+        role_id=role.id,
+        name=name,
+        issued=issued,
+        expires=issued + timedelta(seconds=seconds),
+    )
 
 
 def _credentials(session: Session) -> Credentials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,7 +13,14 @@ from sandbox.slack.journal import Journal
 from sandbox.slack.messages import Json
 
 SHOWN_CALLS = 40
-_ANSWERS = ("chat.postMessage", "chat.postEphemeral", "chat.update", "files.completeUploadExternal", "views.open")
+_ANSWERS = (
+    "chat.postMessage",
+    "chat.postEphemeral",
+    "chat.update",
+    "files.completeUploadExternal",
+    "views.open",
+    "response_url",
+)
 
 
 class Inspector:
@@ -37,20 +45,21 @@ class Inspector:
         if last is None:
             return {"delivery": None, "calls": [], "aws": None}
         calls = [entry for entry in entries if entry["kind"] in ("api", "hook") and entry["at"] >= last["started"]]
-        answers = [entry["at"] for entry in calls if entry["ok"] and entry["method"] in _ANSWERS]
+        answers = [last["started"] + last["ack_ms"] / 1000] if last["ack_body"] else []
+        answers += [entry["at"] for entry in calls if entry["ok"] and entry["method"] in _ANSWERS]
         return {
             "delivery": last,
             "raw": readable(last["raw"]),
             "path": urlsplit(last["url"]).path,
             "first_answer_ms": round((answers[0] - last["started"]) * 1000) if answers else None,
-            "calls": calls[-SHOWN_CALLS:],
+            "calls": counted(calls)[-SHOWN_CALLS:],
             "aws": await self._aws_calls(user, last["started"]),
         }
 
     async def _aws_calls(self, user: str, since: float) -> Json | None:
         if not self._aws_url:
             return None
-        question = {"source_identity": f"{self._team}.{user}", "since": f"{since:.3f}"}
+        question = {"source_identity": f"{self._team}.{user}", "since": datetime.fromtimestamp(since, UTC).isoformat()}
         try:
             answer = await self._client.get(f"{self._aws_url.rstrip('/')}/_sandbox/calls", params=question)
             answer.raise_for_status()
@@ -58,6 +67,18 @@ class Inspector:
         except (httpx.HTTPError, ValueError) as problem:
             return {"calls": [], "problem": f"the AWS stand-in did not answer ({type(problem).__name__})"}
         return {"calls": [aws_call(record) for record in records[-SHOWN_CALLS:]], "problem": None}
+
+
+def counted(calls: list[Json]) -> list[Json]:
+    """Calls in a row that went alike as one line: how often (`times`), and the last one's milliseconds."""
+    lines: list[Json] = []
+    for call in calls:
+        line = {"method": call["method"], "ok": call["ok"], "error": call["error"]}
+        if lines and lines[-1].items() >= line.items():
+            lines[-1] |= {"times": lines[-1]["times"] + 1, "ms": call["ms"]}
+        else:
+            lines.append(line | {"times": 1, "ms": call["ms"]})
+    return lines
 
 
 def aws_call(record: Json) -> Json:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -46,10 +46,12 @@ Answer = tuple[int, dict[str, str], bytes]
 
 @dataclass
 class ScriptedApp:
-    """Answers every delivery with what `answer` says and keeps what it got."""
+    """Answers every delivery with what `answer` says and keeps what it got; plays the record of AWS calls too."""
 
     got: list[Received] = field(default_factory=list)
     answer: Callable[[Received], Answer] = lambda received: (200, {}, b"")
+    aws_calls: list[dict[str, Any]] = field(default_factory=list)
+    aws_asked: list[dict[str, list[str]]] = field(default_factory=list)
 
 
 def _handler(app: ScriptedApp) -> type[BaseHTTPRequestHandler]:
@@ -66,6 +68,14 @@ def _handler(app: ScriptedApp) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for name, value in {**more, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            app.aws_asked.append(parse_qs(urlsplit(self.path).query))
+            body = json.dumps(app.aws_calls).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
@@ -111,7 +121,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(state: Path, *, commands: Path | None = None, events: Sequence[str] = (), **rules: Any) -> Iterator[Slack]:
+def running(
+    state: Path, *, commands: Path | None = None, events: Sequence[str] = (), aws: bool = False, **rules: Any
+) -> Iterator[Slack]:
     """Run a workspace with one more channel the app is not in; `rules` replace the workspace file's."""
     app = ScriptedApp()
     listener = ThreadingHTTPServer((HOST, 0), _handler(app))
@@ -129,8 +141,9 @@ def running(state: Path, *, commands: Path | None = None, events: Sequence[str] 
         app=replace(seed.app, events=events),
         rules=replace(seed.rules, **{"ack_seconds": 0.5, "retry_seconds": (0.0, 0.05, 0.1), "page_size": 3} | rules),
     )
+    behind = f"http://{HOST}:{listener.server_port}"
     around = Around(
-        f"http://{HOST}:{port}", state, f"http://{HOST}:{listener.server_port}/slack/events", commands=commands
+        f"http://{HOST}:{port}", state, f"{behind}/slack/events", aws_url=behind if aws else None, commands=commands
     )
     served = uvicorn.Config(
         build(config, Secrets(TOKEN, SECRET), around), host=HOST, port=port, log_level="error", ws="none"

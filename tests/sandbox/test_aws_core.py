@@ -510,7 +510,15 @@ def test_what_nobody_implements_is_a_modelled_error(aws: Aws) -> None:
     refused(lambda: aws.client("sagemaker").list_clusters(), "UnknownOperationException")
     refused(lambda: aws.client("sts").get_session_token(), "UnknownOperationException")
     refused(lambda: aws.client("lambda").list_functions(), "UnknownOperationException")
-    refused(lambda: aws.client("cloudwatch").list_metrics(), "UnknownOperationException")
+    assert "Metrics" in aws.client("cloudwatch").list_metrics()
+    path = "/service/GraniteServiceVersion20100801/operation/ListMetrics"
+    headers = {"Content-Type": "application/cbor"}
+    now = datetime.datetime.now(datetime.UTC)
+    request = signed(aws, "monitoring", aws.root, now, aws.url + path, data=b"\xa0", headers=headers)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert (caught.value.code, caught.value.headers["smithy-protocol"]) == (400, "rpc-v2-cbor")
+    assert b"UnknownOperationException" in caught.value.read()
 
 
 def test_another_region_is_another_account_nobody_has(aws: Aws) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -22,7 +23,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def slack(tmp_path_factory: pytest.TempPathFactory, commands: Path) -> Iterator[Slack]:
-    with running(tmp_path_factory.mktemp("slack"), commands=commands, rates=False) as workspace:
+    with running(tmp_path_factory.mktemp("slack"), commands=commands, aws=True, rates=False) as workspace:
         yield workspace
 
 
@@ -105,7 +106,18 @@ def test_the_inspector_shows_the_wire(slack: Slack) -> None:
     assert "Nothing yet" in fragment(slack, "inspector", user="U0NEW")
     slack.control("command", user="U0NEW", channel="C0DEV", text="/mlops who < me")
     slack.api("chat.postMessage", channel="C0NONE", text="x")
+    arn = "arn:aws:sts::1:assumed-role/groundcrew-data-scientist/U0NEW-7f3a"
+    slack.app.aws_calls.append(
+        {"eventName": "CreateStack", "eventSource": "cloudformation.amazonaws.com"}
+        | {"errorCode": "AccessDenied", "userIdentity": {"arn": arn}}
+    )
     shown = fragment(slack, "inspector", user="U0NEW")
+    assert "cloudformation:CreateStack" in shown
+    assert "AccessDenied" in shown
+    assert "groundcrew-data-scientist/U0NEW-7f3a" in shown
+    asked = slack.app.aws_asked[-1]
+    assert asked["source_identity"] == ["T0GC.U0NEW"]
+    assert datetime.fromisoformat(asked["since"][0]).tzinfo is not None
     assert "text=who &amp;lt; me" in shown
     assert "channel_not_found" in shown
 

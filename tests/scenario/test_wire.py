@@ -81,9 +81,7 @@ def test_slacks_own_retry_changes_nothing(sandbox: Sandbox, ds: Person) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ratelimited", "http_500", "drop"])
-def test_slack_answers_badly_and_the_person_still_gets_the_answer_once(
-    sandbox: Sandbox, ds: Person, kind: str
-) -> None:
+def test_slack_answers_badly_and_the_person_still_gets_the_answer_once(sandbox: Sandbox, ds: Person, kind: str) -> None:
     sandbox.slack.act("fault", method="chat.postMessage", kind=kind, count=2, seconds=1)
     after = ds.types("registry show 998")
     ds.sees("There is no", "998", after=after, seconds=60)

@@ -1,4 +1,4 @@
-"""One invocation's walk: identify, ask, approve, run, record, reply. The database is real, the commands are the test's."""
+"""One invocation's walk, on a real database, with commands of the test's own."""
 
 from __future__ import annotations
 
@@ -120,6 +120,15 @@ def test_an_answer_is_recorded_queued_and_the_invocation_closed(world: World) ->
 def test_what_a_command_declares_as_public_is_posted(world: World) -> None:
     world.type("change")
     assert world.rows("SELECT kind, channel FROM outbox") == [("message", "C0DEV")]
+
+
+def test_a_mistake_with_a_public_command_is_between_the_bot_and_the_person(world: World) -> None:
+    def handler(ctx: Context) -> Reply:
+        raise BadInput("no", "do")
+
+    world.declare("public", handler, audience=Audience.CHANNEL)
+    world.type("public")
+    assert world.rows("SELECT kind, user_id FROM outbox") == [("ephemeral", "U0DS1")]
 
 
 def test_somebody_unknown_is_told_whom_to_ask_and_nothing_runs(world: World) -> None:

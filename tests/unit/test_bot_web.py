@@ -179,6 +179,7 @@ def test_the_web_process_imports_nothing_of_aws_and_no_command() -> None:
     import subprocess
     import sys
 
-    program = "import sys, bot.web; print([m for m in ('boto3', 'botocore', 'cyclopts', 'commands', 'PIL', 'alembic', 'yaml') if m in sys.modules])"
+    unwanted = ("boto3", "botocore", "cyclopts", "commands", "PIL", "alembic", "yaml")
+    program = f"import sys, bot.web; print([name for name in {unwanted} if name in sys.modules])"
     seen = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert seen.stdout.strip() == "[]"

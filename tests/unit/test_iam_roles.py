@@ -257,6 +257,9 @@ def test_only_the_operator_takes_what_it_needs_to_publish_and_load() -> None:
         "data-scientist",
         "ml-engineer",
     ]
+    assert takes("ml-engineer", "operator", "sts:SetSourceIdentity", **{"sts:sourceidentity": ("system.publish",)})
+    assert not takes("ml-engineer", "operator", "sts:SetSourceIdentity", **{"sts:sourceidentity": ("T0GC.U0ML1",)})
+    assert not takes("bot", "operator", "sts:SetSourceIdentity", **{"sts:sourceidentity": ("system.publish",)})
     assert not takes("ml-engineer", "operator", "sts:TagSession", **{"aws:tagkeys": ("approval",)})
     assert not takes("bot", "stranger")
 

@@ -35,6 +35,8 @@ class World:
 
 
 class Client:
+    """A client made with some key; STS's two operations."""
+
     def __init__(self, world: World, key: str) -> None:
         self.world, self.key = world, key
 

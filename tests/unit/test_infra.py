@@ -102,6 +102,23 @@ def test_a_bucket_that_is_not_empty_comes_with_advice(file: stacks.File) -> None
     assert "Empty the artifact bucket" in caught.value.advice
 
 
+@pytest.mark.parametrize(
+    ("status", "advice"), [("DELETE_FAILED", "run `down`"), ("UPDATE_ROLLBACK_FAILED", "continue-update-rollback")]
+)
+def test_a_stack_that_is_stuck_is_left_alone_with_advice(file: stacks.File, status: str, advice: str) -> None:
+    cloudformation = CloudFormation(status, [])
+    with pytest.raises(Refused, match=status) as caught:
+        stacks.up(cloudformation, file, lambda line: None)
+    assert advice in caught.value.advice
+    assert cloudformation.calls == []
+
+
+def test_what_a_failed_creation_left_is_removed_first(file: stacks.File) -> None:
+    cloudformation = CloudFormation("ROLLBACK_COMPLETE", ["DELETE_COMPLETE", "CREATE_COMPLETE"])
+    stacks.up(cloudformation, file, lambda line: None)
+    assert cloudformation.calls == ["delete", "create"]
+
+
 def test_taking_down_what_is_not_there_is_no_error(file: stacks.File) -> None:
     said: list[str] = []
     cloudformation = CloudFormation(None, [])

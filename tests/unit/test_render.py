@@ -90,7 +90,7 @@ def with_file(message: dict[str, Any]) -> dict[str, Any]:
     return message
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(replies)
 def test_every_reply_renders_within_slacks_limits(reply: Reply) -> None:
     message = with_file(render(reply))
@@ -123,6 +123,11 @@ def test_strings_are_shown_and_not_obeyed(text: str) -> None:
     shown = made.replace("\u2060", "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     assert shown == text
     assert words.elements(text) == [{"type": "text", "text": text}]
+
+
+def test_names_can_be_copied_as_they_are() -> None:
+    for name in ("solar_panel", "groundcrew-dev-detector", "s3://a_b/c*d", "12:30:45"):
+        assert words.mrkdwn(name) == name
 
 
 def test_a_link_that_is_no_web_address_is_only_words() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from sandbox.aws.sagemaker.definition import Definition, needs
+from sandbox.aws.sagemaker.definition import Definition, duration, needs
 from sandbox.aws.sagemaker.errors import ValidationException
 from sandbox.aws.sagemaker.execution import Execution, StepRun
 from sandbox.aws.sagemaker.gate import parse
@@ -214,3 +215,24 @@ def test_after_a_failure_only_its_handlers_start() -> None:
     assert execution(parsed, A="Failed", OnFailure="Succeeded").final_status() == "CompletedWithFailures"
     assert execution(parsed, A="Failed", OnFailure="Failed").final_status() == "Failed"
     assert execution(parsed, A="Succeeded", C="Succeeded").final_status() == "Succeeded"
+
+
+def test_durations() -> None:
+    assert duration("P30D") == timedelta(days=30)
+    assert duration("P1DT2H3M4S") == timedelta(days=1, hours=2, minutes=3, seconds=4)
+    for wrong in ("30 days", "P", "PT", "P1DT"):
+        with pytest.raises(ValidationException, match="ISO 8601"):
+            duration(wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"RetryPolicies": [{"ExceptionType": ["Step.THROTTLING"], "ExpireAfterMin": 5}]}, "retry policy"),
+        ({"CacheConfig": {"Enabled": True}}, "is not cached"),
+    ],
+)
+def test_options_that_mean_nothing_here_are_refused(options: dict[str, Any], words: str) -> None:
+    step = {"Name": "R", "Type": "RegisterModel", "Arguments": {"ModelPackageGroupName": "g"}, **options}
+    with pytest.raises(ValidationException, match=words):
+        definition(step)

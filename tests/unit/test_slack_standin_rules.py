@@ -11,7 +11,7 @@ from sandbox.slack.config import Rules, load
 from sandbox.slack.delivery import encode, signature
 from sandbox.slack.errors import SlackError
 from sandbox.slack.faults import Faults
-from sandbox.slack.inspector import aws_call, readable
+from sandbox.slack.inspector import aws_call, counted, readable
 from sandbox.slack.messages import Message
 from sandbox.slack.rates import Rates
 from sandbox.slack.triggers import Triggers
@@ -127,6 +127,15 @@ def test_a_cloudtrail_record_in_a_line() -> None:
     call = aws_call(record)
     assert (call["service"], call["name"], call["error"]) == ("cloudformation", "CreateStack", "AccessDenied")
     assert call["role"] == "groundcrew-data-scientist"
+
+
+def test_calls_that_went_alike_are_one_line() -> None:
+    calls = [{"method": "chat.update", "ok": True, "error": None, "ms": float(n)} for n in range(3)]
+    calls.append({"method": "chat.update", "ok": False, "error": "ratelimited", "ms": 9.0})
+    assert [(line["error"], line["times"], line["ms"]) for line in counted(calls)] == [
+        (None, 3, 2.0),
+        ("ratelimited", 1, 9.0),
+    ]
 
 
 def test_payloads_are_readable() -> None:

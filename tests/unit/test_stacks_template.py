@@ -21,6 +21,8 @@ QUEUE = "Resources: {Q: {Type: AWS::SQS::Queue, Properties: {%s}}}"
 
 
 class Made:
+    """A bucket that exists."""
+
     physical = "b-1"
     attributes = {"Arn": "arn:aws:s3:::b-1"}  # noqa: RUF012
 
@@ -89,8 +91,9 @@ def test_what_cannot_be_evaluated_is_refused(node: Any, words: str) -> None:
 
 
 def test_dates_in_policies_stay_words_and_short_tags_become_functions() -> None:
-    body = "Resources: {Q: {Type: AWS::SQS::QueuePolicy, Properties: {Queues: [!Ref P], PolicyDocument: {Version: 2012-10-17}}}}"
-    template = parse(body + "\nParameters: {P: {Type: String}}")
+    properties = "{Queues: [!Ref P], PolicyDocument: {Version: 2012-10-17}}"
+    body = "Resources: {Q: {Type: AWS::SQS::QueuePolicy, Properties: %s}}\nParameters: {P: {Type: String}}"
+    template = parse(body % properties)
     assert template.resources["Q"].properties["PolicyDocument"] == {"Version": "2012-10-17"}
     assert template.resources["Q"].properties["Queues"] == [{"Ref": "P"}]
 

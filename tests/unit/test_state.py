@@ -105,8 +105,7 @@ def test_finishing_forgets_the_response_url(engine: Engine) -> None:
     assert id is not None
     with engine.begin() as connection:
         invocations.finish(connection, id, "ok")
-        row = invocations.get(connection, id)
-    assert row is not None
+        row = connection.execute(text("SELECT * FROM invocations")).one()
     assert (row.state, row.outcome, row.response_url) == ("finished", "ok", None)
 
 
@@ -177,6 +176,8 @@ def test_time_ends_an_approval(engine: Engine) -> None:
     with pytest.raises(Refused, match="expired"):
         approvals.decide(engine, row.id, by="U0ML2", approve=True)
     assert approvals.get(engine, row.id).state == "expired"
+    assert [ended.id for ended in approvals.expire(engine)] == [row.id]
+    assert approvals.expire(engine) == []
     assert approvals.list(engine) == []
 
 

@@ -16,6 +16,7 @@ are refused, never silently accepted.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,12 +43,10 @@ JOBS_AT_A_TIME = 2
 
 def install(cloud: Cloud) -> None:
     """Put our SageMaker in place of moto's. Call it once, before the server answers its first request."""
-    from threading import RLock
-
     from moto.sagemaker import urls
     from moto.sagemakerruntime import urls as runtime_urls
 
-    resources = Resources(cloud.account, cloud.region, RLock())
+    resources = Resources(cloud.account, cloud.region, threading.RLock())
     images, events = Images.load(), Events(cloud)
 
     def identity() -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.aws.core import Cloud
+
+log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 LONGEST_LINE = 16_384
@@ -96,12 +99,12 @@ class Container:
         assert self._process.stdout is not None  # noqa: S101 (asked for in the constructor)
         pipe = self._process.stdout
         rest, lines, flushed = b"", list[str](), time.monotonic()
-        with self._log_file.open("ab") as log:
+        with self._log_file.open("ab") as kept:
             while True:
                 ready, _, _ = select.select([pipe], [], [], FLUSH_SECONDS)
                 chunk = os.read(pipe.fileno(), 65_536) if ready else None
                 if chunk:
-                    log.write(chunk)
+                    kept.write(chunk)
                     *complete, rest = (rest + chunk).split(b"\n")
                     if len(rest) > LONGEST_LINE:
                         complete, rest = [*complete, rest], b""
@@ -110,9 +113,16 @@ class Container:
                     lines.append(rest.decode(errors="replace"))
                 if lines and (not chunk or time.monotonic() - flushed >= FLUSH_SECONDS):
                     self.tail.extend(lines)
-                    log.flush()
-                    self._sink(lines)
+                    kept.flush()
+                    self._deliver(lines)
                     lines, flushed = [], time.monotonic()
                 if chunk == b"":
                     break
         pipe.close()
+
+    def _deliver(self, lines: list[str]) -> None:
+        try:
+            self._sink(lines)
+        except Exception:
+            # Whatever happens to the lines, somebody must go on reading, or the process blocks on a full pipe.
+            log.exception("%d log lines are lost", len(lines))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sandbox.aws.sagemaker import values
@@ -13,6 +15,7 @@ from sandbox.aws.sagemaker.errors import ValidationException
 VERSION = "2020-12-01"
 TYPES: Mapping[str, type] = {"String": str, "Integer": int, "Float": float, "Boolean": bool}
 BOOLEANS: Mapping[str, bool] = {"true": True, "false": False}
+_DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 BRANCHES = ("IfSteps", "ElseSteps")
 MEMBERS = frozenset(
     {
@@ -128,6 +131,19 @@ def needs(step: Step) -> set[str]:
     targets = [values.split(target) for target in values.references(step.arguments)]
     named = {str(parts[1]) for parts in targets if parts[0] == "Steps"}
     return named | {name for name, _ in step.after} | ({step.parent[0]} if step.parent else set())
+
+
+def duration(text: str) -> timedelta:
+    """An ISO 8601 duration such as `P30D` or `PT1H` (a month counts as 30 days, a year as 365).
+
+    Raises `ValidationException` for other text.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None or text.endswith(("P", "T")):
+        raise refused(f"'{text}' is not an ISO 8601 duration.")
+    years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    whole = years * 365 + months * 30 + weeks * 7 + days
+    return timedelta(days=whole, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _parameter(item: Mapping[str, Any]) -> Parameter:

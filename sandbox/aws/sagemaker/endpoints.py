@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ class Endpoints:
         self._events = events
         self._models = models
         self._images = images
+        self._folder = cloud.state.resolve() / "endpoints"
+        # Endpoints live as long as this process; files of an earlier one serve nobody.
+        shutil.rmtree(self._folder, ignore_errors=True)
         cloud.on_stop(self.shut_down)
 
     # --- API -------------------------------------------------------------------------------------------------------
@@ -134,7 +138,7 @@ class Endpoints:
                 given["InitialVariantWeight"],
                 given.get("ContainerStartupHealthCheckTimeoutInSeconds") or HEALTHY_WITHIN,
             )
-            root = self._cloud.state.resolve() / "endpoints" / f"{name}-{variant.name}-{secrets.token_hex(4)}"
+            root = self._folder / f"{name}-{variant.name}-{secrets.token_hex(4)}"
             servers.append(Server(self._cloud, self._images, name, variant, root))
         return Fleet(config, servers)
 
@@ -192,7 +196,7 @@ class Endpoints:
             if isinstance(record, Endpoint):
                 for fleet in (record.fleet, record.preparing):
                     if fleet is not None:
-                        fleet.kill()
+                        fleet.stop(0)
 
 
 def _summary(variant: Mapping[str, Any], models: Models) -> Body:

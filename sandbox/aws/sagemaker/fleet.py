@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import random
 import shutil
-import signal
 import socket
 import threading
 import time
@@ -142,13 +141,6 @@ class Server:
             container.stop(grace)
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def kill(self) -> None:
-        """SIGKILL at once."""
-        with self._lock:
-            self._closed.set()
-            if self._container is not None:
-                self._container.signal(signal.SIGKILL)
-
 
 class Fleet:
     """All variants of one deployment; `config` is the endpoint configuration it was made from."""
@@ -166,11 +158,6 @@ class Fleet:
         """Stop every variant."""
         for server in self.servers:
             server.stop(grace)
-
-    def kill(self) -> None:
-        """Kill every variant at once."""
-        for server in self.servers:
-            server.kill()
 
     def pick(self, wanted: str | None) -> Server | None:
         """The variant a request goes to: the one it names, or one by weight. None for an unknown name."""

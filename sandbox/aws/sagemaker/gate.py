@@ -13,7 +13,7 @@ from botocore.validate import ParamValidator
 from moto.core.utils import get_service_model
 
 from sandbox.aws.sagemaker import constraints, values
-from sandbox.aws.sagemaker.definition import APIS, Definition, Step, needs, read, refused
+from sandbox.aws.sagemaker.definition import APIS, Definition, Step, duration, needs, read, refused
 from sandbox.aws.sagemaker.errors import ValidationException
 
 STEP_TYPES = frozenset({*APIS, "Condition", "Fail"})
@@ -120,6 +120,7 @@ class _Gate:
             if "ErrorMessage" not in step.arguments:
                 raise refused(f"Step '{step.name}' lacks 'ErrorMessage'.")
         else:
+            _check_options(step)
             api = APIS[step.type]
             shape = get_service_model("sagemaker").operation_model(api.create).input_shape
             request = dict(step.arguments)
@@ -162,6 +163,19 @@ class _Gate:
                 kind = leaf.type_name
         sample: Mapping[str, Any] = {"integer": 1, "long": 1, "float": 1.0, "double": 1.0, "boolean": True}
         return sample.get(kind, "s3://placeholder/placeholder")
+
+
+def _check_options(step: Step) -> None:
+    cache = step.raw.get("CacheConfig") or {}
+    if cache and step.type == "RegisterModel":
+        raise refused(f"Step '{step.name}': a RegisterModel step is not cached.")
+    if cache.get("ExpireAfter"):
+        duration(cache["ExpireAfter"])
+    for policy in step.raw.get("RetryPolicies") or ():
+        if not isinstance(policy.get("ExceptionType"), list) or not isinstance(policy.get("MaxAttempts"), int):
+            raise refused(
+                f"Step '{step.name}': a retry policy needs a list 'ExceptionType' and a number 'MaxAttempts'."
+            )
 
 
 def _check_condition(step: Step, condition: Mapping[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Images:
 
         Raises `ImageNotFound`.
         """
-        repository = uri.partition("/")[2].partition("@")[0].rpartition(":")[0] or uri.partition("/")[2]
+        repository = uri.partition("/")[2].partition("@")[0].partition(":")[0]
         image = self._images.get(repository)
         if image is None:
             raise ImageNotFound(

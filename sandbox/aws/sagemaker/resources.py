@@ -5,7 +5,6 @@ A record's `body` is what its Describe call answers. Whoever changes a record ho
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,10 +40,10 @@ def tag_map(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
 class Resources:
     """All records of one account and region."""
 
-    def __init__(self, account: str, region: str, lock: threading.RLock) -> None:  # type: ignore[valid-type]
+    def __init__(self, account: str, region: str, lock: Any) -> None:
         self.account = account
         self.region = region
-        self.lock: Any = lock
+        self.lock = lock
         self._kinds: dict[str, dict[str, Record]] = {}
 
     def arn(self, kind: str, name: str) -> str:

@@ -8,14 +8,13 @@ import secrets
 import string
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from sandbox.aws.core import Cloud
 from sandbox.aws.sagemaker import values
-from sandbox.aws.sagemaker.definition import APIS
+from sandbox.aws.sagemaker.definition import APIS, duration
 from sandbox.aws.sagemaker.execution import Execution, StepRun
 from sandbox.aws.sagemaker.jobs import PROCESSING, SERVICE, TRAINING, Job, Jobs, Kind
 from sandbox.aws.sagemaker.registry import Registry
@@ -40,7 +39,6 @@ CACHE_KEYS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 _ALPHABET = string.ascii_letters + string.digits
-_DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 Report = Callable[[str], None]
 
@@ -179,7 +177,7 @@ def _cached(execution: Execution, run: StepRun) -> StepRun | None:
     config = run.step.raw.get("CacheConfig") or {}
     if not config.get("Enabled"):
         return None
-    oldest = now() - _duration(config["ExpireAfter"]) if config.get("ExpireAfter") else None
+    oldest = now() - duration(config["ExpireAfter"]) if config.get("ExpireAfter") else None
     for earlier in reversed(execution.earlier):
         hit = earlier.runs.get(run.step.name)
         if hit is None or hit.status != "Succeeded" or hit.cache_key != run.cache_key or "CacheHitResult" in hit.body:
@@ -190,20 +188,11 @@ def _cached(execution: Execution, run: StepRun) -> StepRun | None:
     return None
 
 
-def _duration(text: str) -> timedelta:
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise StepFailed(f"ClientError: '{text}' is not an ISO 8601 duration")
-    years, months, weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    whole = years * 365 + months * 30 + weeks * 7 + days
-    return timedelta(days=whole, hours=hours, minutes=minutes, seconds=seconds)
-
-
 def _retry_delay(run: StepRun, kind: str) -> float | None:
     """Seconds to wait before the next attempt; None when no retry policy of the step covers this failure."""
     for policy in run.step.raw.get("RetryPolicies") or ():
         attempts = run.body["AttemptCount"]
-        if kind and kind in policy["ExceptionType"] and attempts <= policy.get("MaxAttempts", 0):
+        if kind and kind in policy["ExceptionType"] and attempts <= policy["MaxAttempts"]:
             interval: float = policy.get("IntervalSeconds", 1) * policy.get("BackoffRate", 2.0) ** (attempts - 1)
             return interval
     return None

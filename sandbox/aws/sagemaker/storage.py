@@ -127,9 +127,9 @@ class Storage:
         bucket, key = parse_uri(uri)
         try:
             with tempfile.TemporaryFile(dir=folder.parent) as file:
-                # Level 1: model files hardly compress, and a job's end should not wait for trying.
+                # Stored, not compressed: weights hardly shrink, and a job's end should not wait for trying.
                 with (
-                    gzip.GzipFile(fileobj=file, mode="wb", compresslevel=1) as zipped,
+                    gzip.GzipFile(fileobj=file, mode="wb", compresslevel=0) as zipped,
                     tarfile.open(fileobj=zipped, mode="w") as archive,
                 ):
                     for child in sorted(folder.iterdir()):

@@ -97,7 +97,12 @@ def _named(items: list[Any], name: str | int) -> Any:
 
 
 def references(value: Any) -> Iterator[str]:
-    """Every `Get` target inside a piece of definition, e.g. `Parameters.Epochs`, `Steps.Train.ModelArtifacts...`."""
+    """Every `Get` target inside a piece of definition, e.g. `Parameters.Epochs`, `Steps.Train.ModelArtifacts...`.
+
+    Raises `Unresolved` for a `Std:JsonGet` that does not read a property file.
+    """
+    if is_variable(value) and "Std:JsonGet" in value:
+        property_file(value["Std:JsonGet"])
     if is_variable(value) and "Get" in value:
         yield str(value["Get"])
     elif isinstance(value, Mapping):
@@ -115,7 +120,12 @@ def resolve(value: Any, scope: Scope) -> Any:
     """
     if is_variable(value):
         ((function, argument),) = value.items()
-        return {"Get": _get, "Std:Join": _join, "Std:JsonGet": _json_get}[function](argument, scope)
+        functions: Mapping[str, Callable[[Any, Scope], Any]] = {
+            "Get": _get,
+            "Std:Join": _join,
+            "Std:JsonGet": _json_get,
+        }
+        return functions[function](argument, scope)
     if isinstance(value, Mapping):
         return {key: resolve(member, scope) for key, member in value.items()}
     if isinstance(value, list):

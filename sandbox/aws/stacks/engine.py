@@ -1,4 +1,4 @@
-"""The work on a stack: resource by resource, in a thread, through the account's API and with the stack's credentials."""
+"""The work on a stack: resource by resource, in a thread, through the account's API, with the stack's credentials."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ function regroup() {
       before = null;
     }
     const close = before && article.dataset.ts - before.dataset.ts < GROUP_SECONDS;
-    article.classList.toggle("follows", Boolean(close && group(before) === group(article)));
+    article.classList.toggle("follows", Boolean(close && !article.classList.contains("card") && group(before) === group(article)));
     before = article;
   }
   document.querySelector("#welcome").hidden = before !== null;
