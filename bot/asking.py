@@ -16,15 +16,15 @@ from state import approvals
 
 def confirm(command: Command, line: str, plan: Plan, arguments: Mapping[str, Any]) -> Reply:
     """Show what would happen and offer the same line with `--yes`."""
-    environment = _environment(arguments)
-    style: Literal["primary", "danger"] = "danger" if environment == "prod" else "primary"
+    where = environment(arguments)
+    style: Literal["primary", "danger"] = "danger" if where == "prod" else "primary"
     return Reply(
         title=f"Really {plan.title}?",
         outcome=Outcome.NEEDS_CONFIRMATION,
         context="nothing has happened yet",
         facts=plan.facts,
         actions=[Action("Yes, do it", f"{line} --yes", style=style)],
-        environment=environment,
+        environment=where,
         audience=Audience.PERSON,
     )
 
@@ -50,7 +50,7 @@ def request(
         bound=plan.bound,
         invocation=ctx.invocation,
         channel=ctx.channel,
-        environment=_environment(arguments),
+        environment=environment(arguments),
     )
     asked = [part for user in others[:10] for part in (Mention(user), " ")]
     return Reply(
@@ -60,7 +60,7 @@ def request(
         text="Nothing has happened yet. It runs as soon as one of them approves, and you will see it here.",
         facts=plan.facts,
         actions=[Action("Withdraw", f"approvals reject {row.id}")],
-        environment=_environment(arguments),
+        environment=environment(arguments),
         audience=Audience.PERSON,
         approval=row.id,
         also=(card(row),),
@@ -86,7 +86,7 @@ def use(ctx: Context, line: str, id: str, plan: Plan) -> approvals.ApprovalRow:
     return approvals.consume(ctx.state, row.id, by=ctx.person.user)
 
 
-def _environment(arguments: Mapping[str, Any]) -> Environment | None:
+def environment(arguments: Mapping[str, Any]) -> Environment | None:
     """The environment a command is about: its `env`, or the one it promotes `to`."""
     value = arguments.get("env") or arguments.get("to")
     return value if value in get_args(Environment) else None

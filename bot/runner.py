@@ -161,7 +161,7 @@ class Runner:
 
     def _refusal(self, case: Case, error: GroundcrewError) -> Reply:
         if isinstance(error, Denied):
-            return wording.denied(error, case.person.role if case.person else "")
+            return wording.denied(error, case.person.role if case.person else "", _about(case))
         return wording.mistake(error)
 
     def _audit(self, case: Case) -> None:
@@ -194,6 +194,14 @@ class Runner:
             text=line,
             approval=approval,
         )
+
+
+def _about(case: Case) -> str:
+    """The command in a few words, with its environment."""
+    if case.command is None:
+        return ""
+    environment = asking.environment(case.arguments)
+    return f"{case.command.name} in {environment}" if environment else case.command.name
 
 
 def _who(case: Case) -> dict[str, Any]:

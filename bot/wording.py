@@ -49,15 +49,14 @@ def mistake(error: GroundcrewError) -> Reply:
     )
 
 
-def denied(error: Denied, role: str) -> Reply:
-    """AWS's refusal: which action, in AWS's own words, and what can be done about it."""
-    action = re.search(r"perform:? ([a-z0-9-]+:\w+)", error.message)
+def denied(error: Denied, role: str, command: str = "") -> Reply:
+    """AWS's refusal: of which command, in AWS's own words, and what can be done about it."""
     acting: Text = ["You act as ", Code(role), ". "] if role else ""
     advice = error.advice or (
         "Nothing was changed by this call. Ask somebody whose role includes it, or have the right added to yours."
     )
     return Reply(
-        title=f"AWS said no: you may not {action[1]}" if action else "AWS said no",
+        title=f"AWS said no to {command}" if command else "AWS said no",
         outcome=Outcome.DENIED,
         text=[*acting, *_marked(advice)],
         quote=error.message,

@@ -6,6 +6,7 @@ Each function takes the boto3 client it needs. Reads give small frozen values; t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,6 +20,9 @@ from pipeline.names import Environment, Names
 
 RUNNING = frozenset({"Executing", "Stopping", "Starting"})
 _LOOK_BACK = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""What programs write to colour a terminal; on a page it would be noise."""
+
 _LOG_GROUPS = {"training-job": "/aws/sagemaker/TrainingJobs", "processing-job": "/aws/sagemaker/ProcessingJobs"}
 
 
@@ -179,7 +183,7 @@ def stop(sagemaker: Any, arn: str, *, token: str) -> None:
 
 
 def last_lines(logs: Any, job: str, limit: int = 8) -> list[str]:
-    """The last lines a job (by ARN) wrote to CloudWatch Logs; empty when it has not written any."""
+    """The last lines a job (by ARN) wrote to CloudWatch Logs, without colours; empty when it has not written any."""
     kind, _, name = job.rsplit(":", 1)[-1].partition("/")
     group = _LOG_GROUPS[kind]
     try:
@@ -193,7 +197,7 @@ def last_lines(logs: Any, job: str, limit: int = 8) -> list[str]:
         if error.response["Error"]["Code"] == "ResourceNotFoundException":
             return []
         raise
-    return [event["message"].rstrip() for event in events]
+    return [_COLOURS.sub("", event["message"]).rstrip() for event in events]
 
 
 def _newest(sagemaker: Any, pipeline: str, env: str) -> Iterable[Summary]:

@@ -55,7 +55,7 @@ def test_run_approve_deploy_predict(sandbox: Sandbox, training: Training, visito
     card = visitor.sees("Approval needed", "promote detector v1 from dev to staging")
     visitor.presses(card, "Approve…", agree="Approve")
     promoted = visitor.sees("is now v1 in staging", "approved by")
-    expect(visitor.page.get_by_text("Approval needed")).to_have_count(0)
+    expect(visitor.page.locator("#log").get_by_text("Approval needed")).to_have_count(0)
 
     visitor.presses(promoted, "Deploy to staging")
     ready = visitor.sees("groundcrew-staging-detector: in service", within_ms=120_000)

@@ -37,10 +37,10 @@ def test_typed_text_is_what_the_person_meant(arrived: str, meant: str) -> None:
     assert typed(arrived) == meant
 
 
-def test_a_refusal_says_the_action_the_role_and_what_to_do() -> None:
+def test_a_refusal_says_the_command_the_role_and_aws_own_words() -> None:
     words = "User: arn:aws:sts::1:x is not authorized to perform: sagemaker:CreateEndpoint on resource: y"
-    reply = denied(Denied(words), "data-scientist")
-    assert reply.title == "AWS said no: you may not sagemaker:CreateEndpoint"
+    reply = denied(Denied(words), "data-scientist", "deployment create in staging")
+    assert reply.title == "AWS said no to deployment create in staging"
     assert reply.quote == words
     assert "data-scientist" in str(reply.text)
 
