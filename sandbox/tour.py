@@ -138,7 +138,7 @@ class Tour:
 
     def listed_in_staging(self) -> None:
         """Staging's registry lists it, approved."""
-        self.ml.asks("registry list --env staging", "v1", "Approved")
+        self.ml.asks("registry list --env staging", "v1", "approved")
 
     def denied(self) -> None:
         """AWS itself denies a data scientist a deployment to staging."""
