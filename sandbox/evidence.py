@@ -102,14 +102,15 @@ def picture(message: Mapping[str, Any]) -> dict[str, Any]:
     raise KeyError(f"no picture in: {message['words']}")
 
 
-def drawn_on(data: bytes, photo: Photo) -> bool:
-    """Whether a picture shows the photo with something changed, and most of it as it was."""
+def changed(data: bytes, photo: Photo) -> float:
+    """Share of a photo's pixels that look different on a picture; 1.0 when it has another shape."""
     with Image.open(io.BytesIO(data)) as answer, Image.open(photo.path) as asked:
         drawn, original = answer.convert("RGB"), asked.convert("RGB")
     shown = original.resize(drawn.size)
-    changed = ImageChops.difference(drawn, shown).convert("L").point(lambda value: 255 if value > 60 else 0)
-    share = changed.histogram()[255] / (drawn.width * drawn.height)
-    return 0 < share < 0.5 and abs(drawn.width / drawn.height - original.width / original.height) < 0.02
+    if abs(drawn.width / drawn.height - original.width / original.height) >= 0.02:
+        return 1.0
+    different = ImageChops.difference(drawn, shown).convert("L").point(lambda value: 255 if value > 60 else 0)
+    return different.histogram()[255] / (drawn.width * drawn.height)
 
 
 def recall(message: dict[str, Any], photo: Photo) -> float:
