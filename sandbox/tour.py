@@ -201,7 +201,7 @@ class Tour:
         self._compare(person.asks(line, " on ", photo.path.name, seconds=60), photo)
 
     def _compare(self, answer: dict[str, Any], photo: evidence.Photo) -> None:
-        """The picture is the photo, drawn on where objects were found; on the synthetic survey the boxes are where the labels are."""
+        """The picture is the photo, drawn on where objects were found; on the synthetic survey the labels are there."""
         picture = self.slack.bytes_of(evidence.picture(answer))
         nothing = "No objects on" in answer["words"]
         changed = evidence.changed(picture, photo)
