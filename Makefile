@@ -20,7 +20,7 @@ SYNCED := .venv/synced-$(LOCK)
 SANDBOX = $(BIN)/python -m sandbox
 OPTIONS = --port '$(PORT)' $(if $(DATA),--data '$(DATA)') $(if $(SEED),--seed '$(SEED)')
 
-.PHONY: help demo up down status tour test bench lint pictures clean lock
+.PHONY: help demo up down status tour test bench lint docs pictures clean lock
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo 'make test      lint, types and every test (the browser and a real training too)'
 	@echo 'make bench     measure the figures in README.md     make pictures  take its screenshots'
 	@echo 'make lint      ruff and mypy only                   make lock      resolve the dependencies again'
+	@echo 'make docs      write the pages that are made from the code (docs/access-matrix.md)'
 	@echo 'make clean     remove everything a run leaves behind (var/, caches); the environment in .venv stays'
 
 demo: $(SYNCED)
@@ -60,6 +61,9 @@ lint: $(SYNCED)
 bench: $(SYNCED)
 	@$(BIN)/python -m benchmarks
 
+docs: $(SYNCED)
+	@$(BIN)/python -m bot docs
+
 pictures: $(SYNCED)
 	@$(BIN)/python -m tests.chromium
 	@$(BIN)/python -m tests.browser.pictures
@@ -73,10 +77,14 @@ lock: $(SYNCED)
 	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --quiet requirements-dev.in -o requirements-dev.txt
 
 # --- setting up -------------------------------------------------------------------------------------------------
-# uv reads its own variables and not pip's: an index chosen for pip, by variable or configuration file, is passed on.
+# uv reads its own variables and not pip's: an index chosen for pip, by variable or configuration file, is passed on,
+# and of several the best match is taken, as pip does (every version is pinned).
 pip_value = $(shell $(BIN)/python -m pip config list 2>/dev/null | sed -n "s/^[a-z:]*\.$(1)='\(.*\)'$$/\1/p" | tail -n 1)
 UV = env UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$(call pip_value,index-url)}" UV_INDEX="$${UV_INDEX:-$(call pip_value,extra-index-url)}" \
-	UV_FIND_LINKS="$${UV_FIND_LINKS:-$(call pip_value,find-links)}" $(BIN)/uv
+	UV_FIND_LINKS="$${UV_FIND_LINKS:-$(call pip_value,find-links)}" \
+	UV_INDEX_STRATEGY="$${UV_INDEX_STRATEGY:-unsafe-best-match}" $(BIN)/uv
+
+.venv: $(SYNCED)
 
 $(SYNCED): requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo 'No Python 3.11 or newer found. Name one: make $(MAKECMDGOALS) PYTHON=/path/to/python3' >&2; exit 1; }

@@ -1,4 +1,4 @@
-"""The bot's processes and its terminal: `python -m bot web | worker | run | manifest | commands`."""
+"""The bot's processes and its terminal: `python -m bot web | worker | run | manifest | commands | docs`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _worker(load("worker"))
         if options.process == "run":
             return _run(load("run"), options)
-        print(_manifest() if options.process == "manifest" else _commands(), end="")
+        print({"manifest": _manifest, "commands": _commands, "docs": _docs}[options.process](), end="")
         return 0
     except GroundcrewError as error:
         print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
@@ -44,7 +44,8 @@ def _options() -> argparse.ArgumentParser:
     run.add_argument("--yes", action="store_true", help="answer a confirmation with yes")
     run.add_argument("line", metavar="COMMAND", help="what would be typed after the slash command")
     processes.add_parser("manifest", help="print slack-manifest.yaml")
-    processes.add_parser("commands", help="print all commands as JSON")
+    processes.add_parser("commands", help="print all commands as JSON, with the roles that may use them")
+    processes.add_parser("docs", help="write the generated pages below docs/ and say which")
     return parser
 
 
@@ -83,12 +84,20 @@ def _manifest() -> str:
 def _commands() -> str:
     from commands import all_commands
     from commands.parsing import usage
+    from iam.mapping import ROLES
 
     found = [
         {"name": each.name, "summary": each.summary, "usage": usage(each), "example": each.example}
+        | {"roles": [role for role in ROLES if each.open_to(role)]}
         for each in all_commands().values()
     ]
     return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _docs() -> str:
+    from bot.docs import write
+
+    return "".join(f"{path}\n" for path in write())
 
 
 if __name__ == "__main__":

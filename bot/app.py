@@ -13,11 +13,14 @@ import boto3
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 
+from bot.anchoring import keep_anchored
 from bot.leader import lead
 from bot.runner import Case, Runner
 from bot.settings import Settings
 from bot.slack import files
+from bot.slack.people import People
 from bot.slack.sender import Sender
+from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
 from commands.command import Attachment, Command, Context, Person
@@ -27,10 +30,10 @@ from commands.reply import Reply
 from iam import mapping
 from iam.policy import statements
 from iam.sessions import Session, Sessions
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, Refused
 from pipeline.names import Names
 from pipeline.tracking import Tracking
-from state import database, invocations
+from state import database, grants, invocations
 from state.invocations import Arrival
 from state.live import LiveRow
 
@@ -38,35 +41,57 @@ OBSERVER = Person(team="system", user="watcher", name="Groundcrew", role="observ
 
 
 class Workplace:
-    """What runner and watcher need of the world: who people are, their AWS sessions, files, the database."""
+    """What runner and watcher need of the world: who people are, their AWS sessions, files, the database.
 
-    def __init__(self, settings: Settings, engine: Engine, sessions: Sessions, slack: WebClient) -> None:
+    `people` is asked whether Slack still vouches for somebody; None where whoever asks is no Slack user (a terminal).
+    """
+
+    def __init__(
+        self, settings: Settings, engine: Engine, sessions: Sessions, slack: WebClient, people: People | None
+    ) -> None:
         self.engine = engine
         self._settings = settings
         self._sessions = sessions
         self._slack = slack
-        self._access = mapping.load(settings.access_file)
+        self._people = people
+        self._access = mapping.AccessFile(settings.access_file)
         self._signed: tuple[Session, Tracking] | None = None
 
     def person(self, team: str, user: str, name: str) -> Person | None:
-        """The person behind a Slack user, None when the access file does not name them."""
-        role = self._access.role_of(team, user)
-        return Person(team, user, name or user, role) if role else None
+        """The person behind a Slack user with all they may act as now, None when the access file does not name them.
+
+        Raises Refused for somebody whom Slack no longer vouches for, Unavailable when it cannot be asked.
+        """
+        access = self._access.now()
+        role = access.role_of(team, user)
+        if role is None:
+            return None
+        if objection := self._objection(team, user):
+            raise Refused(f"Nothing is done for {user}: {objection}.", f"If that is wrong, ask {access.contact}.")
+        held = [grant for grant in grants.active(self.engine, team, user, kind="elevation") if grant.role != role]
+        return Person(team, user, name or user, role, held)
 
     def team_of(self, user: str) -> str:
         """The workspace in which the access file names a user; its first one for a user it does not name."""
-        known = [team for team, named in self._access.roles if named == user] or [
-            team for team, _ in self._access.roles
-        ]
+        named = self._access.now().roles
+        known = [team for team, each in named if each == user] or [team for team, _ in named]
         return known[0] if known else ""
 
-    def able(self, role: str, team: str) -> Sequence[str]:
-        """Slack users of a workspace with a role."""
-        return self._access.members(role, team)
+    def able(self, role: str, team: str, *, standing: bool = False) -> Sequence[str]:
+        """Slack users of a workspace who hold a role and can press a button; `standing`: not for a while only."""
+        access = self._access.now()
+        found = dict.fromkeys(access.members(role, team))
+        if not standing:
+            held = [grant.user_id for grant in grants.active(self.engine, team, kind="elevation") if grant.role == role]
+            found |= dict.fromkeys(user for user in held if access.role_of(team, user))
+        return [user for user in found if not self._objection(team, user)]
 
     def advice(self, user: str) -> str:
         """What somebody without a role should do."""
-        return self._access.advice(user)
+        return self._access.now().advice(user)
+
+    def _objection(self, team: str, user: str) -> str:
+        return self._people.objection(team, user) if self._people else ""
 
     def context(self, case: Case, tags: Mapping[str, str]) -> Context:
         """What the command may use. The person's session is taken when the command first asks AWS for something."""
@@ -85,6 +110,11 @@ class Workplace:
             approval=tags.get("approval"),
             attachment=self._attachment(asked),
             web_links=self._links,
+            people=self._access.now().of_team(person.team),
+            eyes=lambda service: self._sessions.observer("approvals").client(service),
+            holders=lambda role: self.able(role, person.team),
+            whisper=partial(whisper, self._slack, asked),
+            notify=self._access.now().notify,
         )
 
     def observer_context(self, row: LiveRow) -> Context:
@@ -98,6 +128,10 @@ class Workplace:
             state=self.engine,
             web_links=self._links,
         )
+
+    def vault(self) -> tuple[Any, str]:
+        """S3 as groundcrew-bot, and the name of the bucket that holds the audit log's anchors."""
+        return self._sessions.bot().client("s3"), self._names.audit_bucket
 
     @cached_property
     def _names(self) -> Names:
@@ -162,7 +196,7 @@ def _lazily(take: Callable[[], Session]) -> Callable[[str], Any]:
     return client
 
 
-def _parts(settings: Settings, pool: int) -> tuple[Engine, WebClient, Workplace]:
+def _parts(settings: Settings, pool: int, *, vouched: bool) -> tuple[Engine, WebClient, Workplace]:
     engine = database.engine(settings.database, pool=pool)
     # Retrying is the sender's business: it knows what may have been posted already.
     slack = WebClient(
@@ -172,12 +206,12 @@ def _parts(settings: Settings, pool: int) -> tuple[Engine, WebClient, Workplace]
         retry_handlers=[],
     )
     sessions = Sessions(settings.aws_profile, settings.aws_region)
-    return engine, slack, Workplace(settings, engine, sessions, slack)
+    return engine, slack, Workplace(settings, engine, sessions, slack, People(slack) if vouched else None)
 
 
 def worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
-    engine, slack, place = _parts(settings, pool=settings.worker_threads)
+    engine, slack, place = _parts(settings, pool=settings.worker_threads, vouched=True)
     database.migrate(engine)
     stop, bells, me = threading.Event(), Bells(), name()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,7 +219,8 @@ def worker(settings: Settings) -> None:
     looks = {"execution": execution_live, "deployment": deployment_live}
     sender = Sender(engine, slack, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)
-    duties = (sender.run, watcher.run, partial(expire_approvals, engine, stop))
+    anchoring = partial(keep_anchored, engine, place.vault, stop)
+    duties = (sender.run, watcher.run, partial(expire_approvals, engine, stop), anchoring)
     Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
         lambda: lead(settings.database, duties, stop)
     )
@@ -193,7 +228,7 @@ def worker(settings: Settings) -> None:
 
 def terminal(settings: Settings, team: str | None, user: str, line: str) -> tuple[Reply, str]:
     """Do what `user` would by typing `line`, in this process. Returns the reply and the invocation's id."""
-    engine, _, place = _parts(settings, pool=1)
+    engine, _, place = _parts(settings, pool=1, vouched=False)
     me = name()
     arrival = Arrival("terminal", f"terminal:{me}:{time.monotonic_ns()}", team or place.team_of(user), user, line)
     with engine.begin() as connection:

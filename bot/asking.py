@@ -1,17 +1,35 @@
-"""What is asked before something happens: a confirmation by the same person, or an approval by another one."""
+"""What is asked before something happens, and of whom: a confirmation, an approval by somebody else, or break-glass."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal, get_args
+
+from sqlalchemy import Engine
 
 from bot.slack.words import plain
 from commands.approvals import card
-from commands.command import Approval, Command, Context, Plan
-from commands.reply import Action, Audience, Code, Mention, Outcome, Reply
+from commands.command import Approval, Command, Context, Person, Plan
+from commands.elevation import touches
+from commands.reply import Action, Audience, Code, Inline, Mention, Outcome, Reply, Strong
 from pipeline.errors import Refused
 from pipeline.names import Environment
-from state import approvals
+from state import approvals, grants
+from state.approvals import ApprovalRow
+from state.grants import Grant
+
+
+def acting(person: Person, command: Command, arguments: Mapping[str, Any]) -> Person:
+    """In the first of their roles that AWS lets do this; in their own when none does, and AWS says no."""
+    where = environment(arguments)
+    roles = (person.role, *(grant.role for grant in person.elevations))
+    return in_role(person, next((role for role in roles if command.may(role, where)), person.role))
+
+
+def in_role(person: Person, role: str) -> Person:
+    """The same person in another role that they hold."""
+    return replace(person, role=role) if person.holds(role) else person
 
 
 def confirm(command: Command, line: str, plan: Plan, arguments: Mapping[str, Any]) -> Reply:
@@ -33,10 +51,11 @@ def request(
     ctx: Context, rule: Approval, line: str, plan: Plan, arguments: Mapping[str, Any], able: Sequence[str]
 ) -> Reply:
     """Open an approval for `line`. `able` may decide; raises Refused when that is nobody but the requester."""
+    role = rule.role_for(arguments)
     others = [user for user in able if user != ctx.person.user]
     if not others:
         raise Refused(
-            f"Nobody else has the role {rule.role}, so nobody could approve this.",
+            f"Nobody else has the role {role}, so nobody could approve this.",
             "Ask whoever keeps the access file to give a second person that role.",
         )
     row = approvals.open(
@@ -44,7 +63,7 @@ def request(
         team=ctx.person.team,
         requester=ctx.person.user,
         command=line,
-        role=rule.role,
+        role=role,
         title=plan.title,
         facts=[(fact.label, plain(fact.value)) for fact in plan.facts],
         bound=plan.bound,
@@ -53,30 +72,32 @@ def request(
         environment=environment(arguments),
     )
     asked = [part for user in others[:10] for part in (Mention(user), " ")]
+    channel = ctx.notify.get(role)
+    told = (replace(card(row), to=channel),) if channel and channel != ctx.channel else ()
     return Reply(
         title=f"Asked for approval: {plan.title}",
         outcome=Outcome.PENDING_APPROVAL,
-        context=[Code(row.id), f" · needs another {rule.role}: ", *asked],
+        context=[Code(row.id), f" · needs another {role}: ", *asked],
         text="Nothing has happened yet. It runs as soon as one of them approves, and you will see it here.",
         facts=plan.facts,
         actions=[Action("Withdraw", f"approvals reject {row.id}")],
         environment=environment(arguments),
         audience=Audience.PERSON,
         approval=row.id,
-        also=(card(row),),
+        also=told,
     )
 
 
-def use(ctx: Context, line: str, id: str, plan: Plan) -> approvals.ApprovalRow:
-    """Use up approval `id` for `line`, in the session of the person who gave it.
-
-    Raises Refused when it was not given by this person, is used, expired, or about something that has changed since.
-    """
-    row = approvals.get(ctx.state, id)
-    if row.state != "approved" or row.decided_by != ctx.person.user or row.command != line:
+def check(row: ApprovalRow, rule: Approval, person: Person, line: str) -> None:
+    """Raise Refused unless this person gave this approval for this line, and still has the right to."""
+    if row.state != "approved" or row.decided_by != person.user or row.command != line:
         raise Refused(f"{row.id} does not allow this: it is {row.state}.", f"Ask again with `{row.command}`.")
-    if ctx.person.user == row.requester or ctx.person.role != row.role:
+    if person.user == row.requester or not person.holds(row.role, standing=rule.standing):
         raise Refused(f"{row.id} has to be used by another {row.role}.", f"Ask again with `{row.command}`.")
+
+
+def use(ctx: Context, line: str, row: ApprovalRow, plan: Plan) -> ApprovalRow:
+    """Use up an approval for `line`. Raises Refused when it was about something that has changed since, or is used."""
     if approvals.fingerprint(line, plan.bound) != row.bound_hash:
         approvals.void(ctx.state, row.id, reason="what it was about has changed since it was asked for")
         raise Refused(
@@ -84,6 +105,27 @@ def use(ctx: Context, line: str, id: str, plan: Plan) -> approvals.ApprovalRow:
             f"Look at it as it is now and ask again with `{row.command}`.",
         )
     return approvals.consume(ctx.state, row.id, by=ctx.person.user)
+
+
+def broken_glass(engine: Engine, person: Person, arguments: Mapping[str, Any]) -> Grant | None:
+    """The person's break-glass for what these arguments touch, while it lasts and they have the role it was for."""
+    found = grants.active(engine, person.team, person.user, kind="break-glass")
+    return next((each for each in found if touches(each, environment(arguments)) and person.holds(each.role)), None)
+
+
+def loud(reply: Reply, line: str, glass: Grant, skipped: Sequence[str]) -> Reply:
+    """What was done under break-glass, said where it was done and to everybody who was not asked."""
+    without: list[Inline] = [Strong("without an approval"), " under break-glass ", Code(glass.id), " by "]
+    without += [Mention(glass.user_id), f": {glass.reason}"]
+    told = Reply(
+        title=f"Done without your approval: {reply.title}",
+        context=without,
+        text=["It was ", Code(line), f". You could have been asked for this as {glass.role}."],
+        environment=reply.environment,
+    )
+    said = [reply.context] if isinstance(reply.context, str) else [*reply.context]
+    context = [*without, *([" · ", *said] if any(said) else [])]
+    return replace(reply, context=context, also=(*reply.also, *(replace(told, to=user) for user in skipped)))
 
 
 def environment(arguments: Mapping[str, Any]) -> Environment | None:

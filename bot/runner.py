@@ -12,19 +12,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from bot import asking, wording
 from bot.deliver import deliver
 from commands.approvals import card
 from commands.command import Command, Context, Person
 from commands.parsing import parse
-from commands.reply import Audience, Outcome, Reply
+from commands.reply import Audience, Inline, Moment, Outcome, Reply
+from iam.sessions import Calls, noting
 from pipeline.errors import BadInput, Denied, GroundcrewError, Refused, Unavailable
 from state import approvals, audit, invocations
-from state.invocations import Arrival, Invocation
+from state.grants import Grant
+from state.invocations import Invocation
 
 log = logging.getLogger(__name__)
+
+TYPES: Mapping[str, audit.Type] = {
+    "access request": "elevation",
+    "access break-glass": "break-glass",
+    "access review": "review",
+}
+"""What is a record of its own kind in the audit log, by command; whatever runs under break-glass is too."""
 
 
 class Place(Protocol):
@@ -33,11 +42,11 @@ class Place(Protocol):
     engine: Engine
 
     def person(self, team: str, user: str, name: str) -> Person | None:
-        """The person behind a Slack user, None when the access file does not name them."""
+        """The person behind a Slack user, None when the access file does not name them. Raises Refused, Unavailable."""
         ...
 
-    def able(self, role: str, team: str) -> Sequence[str]:
-        """Slack users of a workspace with a role."""
+    def able(self, role: str, team: str, *, standing: bool = False) -> Sequence[str]:
+        """Slack users of a workspace who hold a role and can press a button; `standing`: not for a while only."""
         ...
 
     def advice(self, user: str) -> str:
@@ -51,19 +60,25 @@ class Place(Protocol):
 
 @dataclass
 class Case:
-    """One invocation while it is worked on; filled in as more becomes known."""
+    """One invocation while it is worked on; filled in as more becomes known.
+
+    `stranger`: nobody gave this person a role. `fault` is why else it goes no further, where that was clear at once.
+    """
 
     asked: Invocation
     line: str
     person: Person | None = None
     command: Command | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    also: tuple[Reply, ...] = ()
+    stranger: bool = False
+    fault: GroundcrewError | None = None
+    glass: Grant | None = None
+    calls: Calls = field(default_factory=Calls)
 
     def audience(self, outcome: Outcome) -> Audience:
         """Who sees the answer when the reply does not say: mistakes and refusals only the person who made them."""
-        if self.asked.approval:
-            return Audience.CHANNEL  # what a second person agreed to is the team's business
+        if self.asked.approval or self.glass:
+            return Audience.CHANNEL  # what a second person agreed to, or could not, is the team's business
         return self.command.audience if self.command and outcome is Outcome.OK else Audience.PERSON
 
 
@@ -78,20 +93,16 @@ class Runner:
         """Answer `asked`, record it and queue the reply. Raises only what the database raises."""
         case = self._case(asked)
         self._audit(case)
-        reply = self.answer(case)
-        if case.also:
-            reply = replace(reply, also=(*reply.also, *case.also))
-        self._close(case, reply)
-        return reply
+        with noting() as case.calls:
+            reply = self.answer(case)
+        return self._close(case, reply)
 
     def abandon(self, asked: Invocation) -> Reply | None:
         """For an invocation whose worker died: None when it may run again, else what the person is told."""
         case = self._case(asked)
-        if asked.attempts <= 2 and not self._changes(case):
+        if asked.attempts <= 2 and not (case.command and case.command.changes):
             return None
-        reply = wording.interrupted(case.line, asked.created_at.timestamp())
-        self._close(case, reply)
-        return reply
+        return self._close(case, wording.interrupted(case.line, asked.created_at.timestamp()))
 
     def answer(self, case: Case) -> Reply:
         """The reply, whatever happens."""
@@ -113,51 +124,79 @@ class Runner:
             return wording.unforeseen(case.asked.id[:8])
 
     def _case(self, asked: Invocation) -> Case:
-        line = wording.typed(asked.text) if asked.surface == "command" else asked.text.strip()
-        return Case(asked, line, self._place.person(asked.team, asked.user_id, asked.user_name))
-
-    def _changes(self, case: Case) -> bool:
+        """Who asks and what is meant, as far as it can be made out."""
+        case = Case(asked, wording.typed(asked.text) if asked.surface == "command" else asked.text.strip())
         try:
-            command, arguments = parse(case.line)
-        except BadInput:
-            return False
-        case.command, case.arguments = command, arguments
-        return command.changes
+            case.person = self._place.person(asked.team, asked.user_id, asked.user_name)
+            case.stranger = case.person is None
+        except GroundcrewError as error:
+            case.fault = error
+        try:
+            case.command, case.arguments = parse(case.line)
+        except BadInput as error:
+            case.fault = case.fault or error
+        if case.person and case.command:
+            case.person = asking.acting(case.person, case.command, case.arguments)
+        return case
 
     def _answer(self, case: Case) -> Reply:
-        if case.person is None:
+        if case.stranger:
             return wording.unknown_person(case.asked.user_id, self._place.advice(case.asked.user_id))
-        case.command, case.arguments = command, arguments = parse(case.line)
+        if isinstance(case.fault, Refused):
+            return replace(wording.mistake(case.fault), outcome=Outcome.DENIED)
+        if case.fault:
+            raise case.fault
+        command, arguments = case.command, case.arguments
+        if case.person is None or command is None:
+            raise TypeError("a case without a fault has a person and a command")
         if case.asked.approval:
-            return self._approved(case, command, arguments, case.asked.approval)
+            return self._approved(case, case.person, command, case.asked.approval)
+        rule = command.approval if command.approval and command.approval.when(arguments) else None
+        case.glass = asking.broken_glass(self._place.engine, case.person, arguments) if rule else None
+        if case.glass:
+            return self._unasked(case, case.person, command, case.glass)
         ctx = self._place.context(case, {})
-        if command.approval is not None and command.approval.when(arguments):
+        if rule:
             plan = command.plan(ctx, **arguments)  # type: ignore[misc]  # the decorator demands it
-            able = self._place.able(command.approval.role, case.person.team)
-            return asking.request(ctx, command.approval, case.line, plan, arguments, able)
-        if command.confirm and not arguments.get("yes"):
-            plan = command.plan(ctx, **arguments)  # type: ignore[misc]
-            return asking.confirm(command, case.line, plan, arguments)
-        return command.handler(ctx, **arguments)
+            able = self._place.able(rule.role_for(arguments), case.person.team, standing=rule.standing)
+            return asking.request(ctx, rule, case.line, plan, arguments, able)
+        return self._confirmed(ctx, case, command)
 
-    def _approved(self, case: Case, command: Command, arguments: Mapping[str, Any], id: str) -> Reply:
+    def _confirmed(self, ctx: Context, case: Case, command: Command) -> Reply:
+        """Run it, unless it asks first and was not told yes."""
+        if command.confirm and not case.arguments.get("yes"):
+            plan = command.plan(ctx, **case.arguments)  # type: ignore[misc]  # the decorator demands it
+            return asking.confirm(command, case.line, plan, case.arguments)
+        return command.handler(ctx, **case.arguments)
+
+    def _unasked(self, case: Case, person: Person, command: Command, glass: Grant) -> Reply:
+        """What needs an approval, in the hands of somebody who broke the glass for just this resource."""
+        case.person = asking.in_role(person, glass.role)
+        ctx = self._place.context(case, {"approval": glass.id, "requester": person.user})
+        reply = self._confirmed(ctx, case, command)
+        if reply.outcome is Outcome.NEEDS_CONFIRMATION:
+            return reply
+        skipped = [user for user in self._place.able(glass.role, person.team) if user != person.user]
+        return asking.loud(reply, case.line, glass, skipped)
+
+    def _approved(self, case: Case, person: Person, command: Command, id: str) -> Reply:
+        """The approved command, in the session of whoever agreed: once, while they still hold the role."""
         row = approvals.get(self._place.engine, id)
         if row.state == "expired":
             return Reply(
                 title=f"{row.id} has expired",
                 outcome=Outcome.EXPIRED,
                 text=f"It was approved but did not run in time. Ask again with: {row.command}",
-                also=(card(row),),
             )
-        if command.approval is None or command.plan is None or not command.approval.when(arguments):
+        rule = command.approval
+        if rule is None or command.plan is None or not rule.when(case.arguments):
             raise Refused(f"{command.name} does not run by approval.", f"Type it instead: `{case.line}`.")
+        asking.check(row, rule, person, case.line)
+        case.person = asking.in_role(person, row.role)
         ctx = self._place.context(case, {"approval": row.id, "requester": row.requester})
-        try:
-            used = asking.use(ctx, case.line, row.id, command.plan(ctx, **arguments))
-        finally:
-            case.also = (card(approvals.get(self._place.engine, row.id)),)
+        used = asking.use(ctx, case.line, row, command.plan(ctx, **case.arguments))
         log.info("approval %s is used by %s for %s", used.id, used.decided_by, used.requester)
-        return command.handler(ctx, **arguments)
+        return command.handler(ctx, **case.arguments)
 
     def _refusal(self, case: Case, error: GroundcrewError) -> Reply:
         if isinstance(error, Denied):
@@ -168,32 +207,43 @@ class Runner:
         with self._place.engine.begin() as connection:
             audit.append(connection, "opened", **_who(case))
 
-    def _close(self, case: Case, reply: Reply) -> None:
-        """Store how it ended and what is said, together or not at all."""
+    def _close(self, case: Case, reply: Reply) -> Reply:
+        """Store how it ended and what is said, together or not at all. Returns the reply as it is said."""
         with self._place.engine.begin() as connection:
             if not invocations.holds(connection, case.asked.id, self._worker):
                 log.error("invocation %s was taken over while it ran; its answer is dropped", case.asked.id)
-                return
+                return reply
+            reply = _for_a_while(case, self._with_card(connection, case, reply))
             detail = " · ".join(part for part in (reply.title, reply.quote) if part)
-            audit.append(connection, "closed", outcome=reply.outcome, detail=detail, **_who(case))
+            audit.append(
+                connection,
+                "closed",
+                outcome=reply.outcome,
+                detail=detail,
+                session=case.calls.session,
+                requests=case.calls.requests,
+                **_who(case),
+            )
             deliver(connection, case.asked, reply, case.audience(reply.outcome))
-            if reply.then and reply.approval:
-                invocations.accept(connection, self._next(case, reply.then, reply.approval))
             invocations.finish(connection, case.asked.id, reply.outcome)
+        return reply
 
-    def _next(self, case: Case, line: str, approval: str) -> Arrival:
-        """The approved command as an invocation of the approver, answered where they are or where it was asked."""
-        asked = case.asked
-        return Arrival(
-            surface="approval",
-            delivery=f"approval:{approval}",
-            team=asked.team,
-            user=asked.user_id,
-            user_name=asked.user_name,
-            channel=approvals.get(self._place.engine, approval).channel or asked.channel,
-            text=line,
-            approval=approval,
-        )
+    def _with_card(self, connection: Connection, case: Case, reply: Reply) -> Reply:
+        """With the card of the approval it is about, as that stands now: nobody can change it before this is stored."""
+        id = reply.approval or case.asked.approval
+        row = approvals.held(connection, id) if id else None
+        return replace(reply, also=(card(row), *reply.also)) if row else reply
+
+
+def _for_a_while(case: Case, reply: Reply) -> Reply:
+    """What was done in a role that is only held for a while says so."""
+    person = case.person
+    grant = next((grant for grant in person.elevations if grant.role == person.role), None) if person else None
+    if grant is None:
+        return reply
+    acting: list[Inline] = [f"acting as {grant.role} until ", Moment(grant.expires_at.timestamp())]
+    said = [reply.context] if isinstance(reply.context, str) else [*reply.context]
+    return replace(reply, context=[*acting, *([" · ", *said] if any(said) else [])])
 
 
 def _about(case: Case) -> str:
@@ -206,7 +256,9 @@ def _about(case: Case) -> str:
 
 def _who(case: Case) -> dict[str, Any]:
     """What both audit records say."""
+    own = TYPES.get(case.command.name, "command") if case.command else "command"
     return {
+        "type": "break-glass" if case.glass else own,
         "invocation": case.asked.id,
         "surface": case.asked.surface,
         "team": case.asked.team,
@@ -214,5 +266,5 @@ def _who(case: Case) -> dict[str, Any]:
         "role": case.person.role if case.person else None,
         "command": case.line,
         "arguments": case.arguments,
-        "approval": case.asked.approval,
+        "approval": case.glass.id if case.glass else case.asked.approval,
     }

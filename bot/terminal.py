@@ -37,6 +37,8 @@ def lines(reply: Reply) -> str:
     out += [f"  | {line}" for line in reply.quote.splitlines()]
     if reply.picture:
         out.append(f"[picture {reply.picture.name}: {reply.picture.alt}]")
+    if reply.document:
+        out.append(f"[file {reply.document.name}, {len(reply.document.text):,} characters: --json prints it]")
     out += [f"  > {action.label}: {action.command or action.url}" for action in reply.actions]
     whole = "\n".join(line for line in out if line)
     return "\n\n".join([whole, *(lines(message) for message in reply.also)])
@@ -61,6 +63,7 @@ def _object(reply: Reply) -> dict[str, Any]:
         else None,
         "quote": reply.quote,
         "picture": reply.picture.name if reply.picture else None,
+        "document": {"name": reply.document.name, "text": reply.document.text} if reply.document else None,
         "actions": [{"label": action.label, "command": action.command, "url": action.url} for action in reply.actions],
         "approval": reply.approval,
         "follow": reply.follow.arn if reply.follow else None,

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from bot.deliver import redraw
 from bot.slack.render import render
 from commands.approvals import card
 from commands.command import Context
@@ -99,9 +100,7 @@ def expire_approvals(engine: Engine, stop: threading.Event) -> None:
         try:
             for row in approvals.expire(engine):
                 with engine.begin() as connection:
-                    reply = card(row)
-                    if reply.slot and outbox.slot_exists(connection, reply.slot):
-                        outbox.put(connection, "message", render(reply), priority=Priority.POST, slot=reply.slot)
+                    redraw(connection, card(row))
         except SQLAlchemyError as error:
             log.error("approvals cannot be looked through: %s", type(error).__name__)
 

@@ -15,7 +15,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from commands.command import Command
 
-MODULES = ("identity", "pipeline", "registry", "approvals", "deployment", "predict")
+MODULES = (
+    "identity",
+    "pipeline",
+    "registry",
+    "approvals",
+    "deployment",
+    "predict",
+    "access",
+    "elevation",
+    "audit",
+    "studio",
+)
 
 
 @cache

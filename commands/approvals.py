@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from commands.arguments import Reason
 from commands.command import Context, command
-from commands.reply import Action, Audience, Code, Confirm, Fact, Inline, Mention, Moment, Reply, Text
+from commands.parsing import parse
+from commands.reply import Action, Audience, Code, Confirm, Fact, Inline, Mention, Moment, Outcome, Reply, Text
 from pipeline.errors import Refused
 from pipeline.names import ENVIRONMENTS, Environment
-from state import approvals
+from state import approvals, grants
 from state.approvals import ApprovalRow
+from state.invocations import Arrival
 
 Id = Annotated[str, Parameter(help="Id of the approval, such as A4k7mq")]
 
@@ -26,7 +29,7 @@ _TITLES = {
 }
 
 
-@command("approvals list", example="approvals list")
+@command("approvals list", allowed=None, example="approvals list")
 def list_(ctx: Context) -> Reply:
     """List what waits for an approval."""
     rows = approvals.list(ctx.state)
@@ -43,7 +46,7 @@ def list_(ctx: Context) -> Reply:
     )
 
 
-@command("approvals show", example="approvals show A4k7mq")
+@command("approvals show", allowed=None, example="approvals show A4k7mq")
 def show(ctx: Context, id: Id) -> Reply:
     """Show what an approval is about and how it stands."""
     shown = card(approvals.get(ctx.state, id))
@@ -57,14 +60,15 @@ def show(ctx: Context, id: Id) -> Reply:
     )
 
 
-@command("approvals approve", changes=True, audience=Audience.CHANNEL, example="approvals approve A4k7mq")
-def approve(ctx: Context, id: Id) -> Reply:
+@command("approvals approve", allowed=None, changes=True, audience=Audience.CHANNEL, example="approvals approve A4k7mq")
+def approve(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
     """Agree to what somebody else asked for; it then runs in your session."""
-    return decide(ctx, approvals.get(ctx.state, id), approve=True)
+    return decide(ctx, approvals.get(ctx.state, id), approve=True, reason=reason)
 
 
 @command(
     "approvals reject",
+    allowed=None,
     changes=True,
     audience=Audience.CHANNEL,
     example='approvals reject A4k7mq --reason "mAP of vehicle is too low"',
@@ -75,27 +79,92 @@ def reject(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
 
 
 def decide(ctx: Context, row: ApprovalRow, *, approve: bool, reason: str = "") -> Reply:
-    """Decide on a request: the first decision counts, and nobody approves what they asked for.
+    """Decide on a request: the first decision counts, nobody approves what they asked for, a rejection says why.
 
+    What is approved is queued in the same transaction: no decision without its run, no run without its decision.
     Raises Refused when the person's role may not decide, asked for it, or somebody has decided already.
     """
     me = ctx.person
-    if row.state == "pending" and me.user != row.requester and me.role != row.role:
+    open_ = row.state == "pending"
+    if open_ and me.user != row.requester and not _may_decide(ctx, row):
         raise Refused(
             f"Deciding on {row.id} takes the role {row.role}; you are {me.role}.",
             f"Ask a person with the role {row.role} to look at `approvals show {row.id}`.",
         )
-    row = approvals.decide(ctx.state, row.id, by=me.user, approve=approve, reason=reason)
-    said: list[Inline] = [" · said: ", reason] if reason else []
+    if open_ and not approve and me.user != row.requester and not reason.strip():
+        return _why(row)
+    run = _arrival(ctx, row) if approve else None
+    row = approvals.decide(ctx.state, row.id, by=me.user, approve=approve, reason=reason.strip(), run=run)
+    said: list[Inline] = [" · said: ", row.reason] if row.reason else []
     return Reply(
-        title=f"{'Approved' if approve else 'Rejected'}: {row.title}",
+        title=f"{'Approved' if approve else 'Withdrawn' if me.user == row.requester else 'Rejected'}: {row.title}",
         context=[Code(row.id), " · decided by ", Mention(me.user), " · asked by ", Mention(row.requester), *said],
         text=["It runs now: ", Code(row.command)] if approve else "Nothing was changed.",
         environment=_environment(row),
-        then=row.command if approve else None,
-        approval=row.id if approve else None,
-        also=(card(row),),
+        approval=row.id,
     )
+
+
+REASONS = ("the metrics are not good enough", "not now", "it is not clear what this is for")
+
+
+def _why(row: ApprovalRow) -> Reply:
+    """A rejection without a reason helps nobody who asked: what to type, and the reasons that are given most."""
+    line = f"approvals reject {row.id} --reason"
+    return Reply(
+        title="Say why, then it is rejected",
+        outcome=Outcome.NEEDS_CONFIRMATION,
+        context=[Code(row.id), f" · {row.title} · asked by ", Mention(row.requester)],
+        text=["Type ", Code(f'{line} "…"'), ", or choose:"],
+        actions=[Action(reason[0].upper() + reason[1:], f'{line} "{reason}"') for reason in REASONS],
+        environment=_environment(row),
+        audience=Audience.PERSON,
+    )
+
+
+def _may_decide(ctx: Context, row: ApprovalRow) -> bool:
+    """Whether this person holds the role now, in the way that the command asks for."""
+    rule = parse(row.command)[0].approval
+    return ctx.person.holds(row.role, standing=rule is not None and rule.standing)
+
+
+def _arrival(ctx: Context, row: ApprovalRow) -> Arrival:
+    """The approved command as an invocation of whoever agrees, answered where it was asked."""
+    return Arrival(
+        surface="approval",
+        delivery=f"approval:{row.id}",
+        team=ctx.person.team,
+        user=ctx.person.user,
+        user_name=ctx.person.name,
+        channel=row.channel or ctx.channel,
+        text=row.command,
+        approval=row.id,
+    )
+
+
+@dataclass(frozen=True)
+class Consent:
+    """By what a change goes ahead that needs an approval. `agreed` is who approved; None under break-glass."""
+
+    id: str
+    asked: str
+    agreed: str | None
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """As it is kept with a registered model."""
+        return {"approval": self.id, "requested_by": self.asked, "approved_by": self.agreed or "break-glass"}
+
+
+def consent(ctx: Context) -> Consent | None:
+    """The approval or break-glass under which this runs, None when there is neither."""
+    me = f"{ctx.person.team}.{ctx.person.user}"
+    if ctx.approval is None:
+        return None
+    if ctx.approval.startswith(grants.LETTERS["break-glass"]):
+        return Consent(ctx.approval, me, None)
+    row = approvals.get(ctx.state, ctx.approval)
+    return Consent(row.id, f"{row.team}.{row.requester}", me)
 
 
 def card(row: ApprovalRow) -> Reply:
@@ -128,12 +197,7 @@ def _buttons(row: ApprovalRow) -> list[Action]:
     about = f"{row.title}. It runs at once, in your own session, and is recorded with your name."
     return [
         Action("Approve…", f"approvals approve {row.id}", "primary", Confirm("Approve this?", about, "Approve")),
-        Action(
-            "Reject…",
-            f"approvals reject {row.id}",
-            "danger",
-            Confirm("Reject this?", f"{row.title}. Nothing will be changed.", "Reject"),
-        ),
+        Action("Reject…", f"approvals reject {row.id}", "danger"),
     ]
 
 

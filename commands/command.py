@@ -1,11 +1,12 @@
 """How a command is declared: one typed function, one decorator line. All else about a command is derived from here.
 
-    @command("registry show", needs=[Need("sagemaker:DescribeModelPackage", "model-package/{group}/*")])
+    @command("registry show", allowed=READERS, needs=[Need("sagemaker:DescribeModelPackage", "model-package/*")])
     def show(ctx: Context, version: int, *, env: Environment = "dev") -> Reply:
         '''Show a model version.'''
 
 The signature is the arguments (`commands.parsing` turns text into them), the docstring the help, `needs` the session
-policy. A handler is called as `handler(ctx, **arguments)`.
+policy, `allowed` the row of the access matrix, which a test compares with what AWS says. A handler is called as
+`handler(ctx, **arguments)`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ import inspect
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
-from commands.reply import Audience, Fact, Reply
-from pipeline.names import Names
+from commands.reply import Audience, Fact, Link, Reply
+from pipeline.names import ENVIRONMENTS, Environment, Names
 from pipeline.tracking import Tracking
+from state.grants import Grant
 
 Handler = TypeVar("Handler", bound=Callable[..., Reply])
 
@@ -42,12 +45,31 @@ class Need:
     """Fixed environment for `{env}`, `{pipeline}`, `{group}`, `{stack}` when it is not the command's `env` argument."""
 
 
+Allowed = Mapping[str, tuple[Environment, ...]]
+"""Environments by role, as the access matrix has them."""
+
+READERS: Allowed = MappingProxyType(
+    {"data-scientist": ("dev",), "ml-engineer": ENVIRONMENTS, "stakeholder": ENVIRONMENTS}
+)
+"""Who may look at runs, models and deployments, and where."""
+
+
 @dataclass(frozen=True)
 class Approval:
-    """A second person must agree. `role` is who may; `when` narrows it to some arguments (e.g. only prod)."""
+    """A second person must agree. `role` is who may; `when` narrows it to some arguments (e.g. only prod).
 
-    role: str
+    `asked_by`: who may ask for it and not do it: the plan is theirs to read, the change runs as the person who agrees.
+    `standing`: only somebody whose own role it is may agree, not somebody who holds it for a while.
+    """
+
+    role: str | Callable[[Mapping[str, Any]], str]
     when: Callable[[Mapping[str, Any]], bool] = lambda arguments: True
+    asked_by: Allowed = field(default_factory=dict)
+    standing: bool = False
+
+    def role_for(self, arguments: Mapping[str, Any]) -> str:
+        """The role that decides on a command with these arguments."""
+        return self.role if isinstance(self.role, str) else self.role(arguments)
 
 
 @dataclass(frozen=True)
@@ -64,12 +86,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Person:
-    """Who asks: Slack team and user id, display name, and the role that the access file gives them."""
+    """Who asks: Slack team and user id, display name, and the role they act as.
+
+    That is the role the access file gives them, unless one of `elevations` (roles held for a while) is what it takes.
+    """
 
     team: str
     user: str
     name: str
     role: str
+    elevations: Sequence[Grant] = ()
+
+    def holds(self, role: str, *, standing: bool = False) -> bool:
+        """Whether this role is theirs now; `standing`: by the access file, not for a while."""
+        for_a_while = any(grant.role == role for grant in self.elevations)
+        return not for_a_while and role == self.role if standing else for_a_while or role == self.role
 
 
 @dataclass(frozen=True)
@@ -80,9 +111,21 @@ class Attachment:
     data: bytes = field(repr=False)
 
 
+def _blind(service: str) -> Any:
+    raise TypeError(f"this context was given no eyes of the bot's own to read {service} with")
+
+
+def _unheard(link: Link) -> None:
+    raise TypeError("nobody can be whispered to in this context")
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a handler may use. Only `client` reaches AWS: it makes boto3 clients with the person's narrowed session."""
+    """What a handler may use. `client` reaches AWS: it makes boto3 clients with the person's narrowed session.
+
+    `eyes` are the bot's own read-only clients, for what an approval shows to whoever decides, where the person who
+    asks may not look. `holders` names who holds a role now, `notify` the channel that hears of a role's approvals.
+    """
 
     person: Person
     invocation: str
@@ -94,6 +137,13 @@ class Context:
     approval: str | None = None
     attachment: Attachment | None = None
     web_links: Mapping[str, str] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+    """Role by Slack user of this workspace, as the access file has it."""
+    eyes: Callable[[str], Any] = field(default=_blind, repr=False)
+    holders: Callable[[str], Sequence[str]] = field(default=lambda role: (), repr=False)
+    notify: Mapping[str, str] = field(default_factory=dict)
+    whisper: Callable[[Link], None] = field(default=_unheard, repr=False)
+    """Shows the person a link that is a key, at once and unrecorded. Raises Refused or Unavailable when it cannot."""
 
     @property
     def token(self) -> str:
@@ -108,6 +158,7 @@ class Command:
     name: str
     handler: Callable[..., Reply]
     needs: Sequence[Need]
+    allowed: Allowed | None
     changes: bool
     audience: Audience
     approval: Approval | None
@@ -120,10 +171,22 @@ class Command:
         """First line of the docstring."""
         return (self.handler.__doc__ or "").strip().split("\n", 1)[0]
 
+    def may(self, role: str, env: Environment | None = None) -> bool:
+        """Whether AWS lets a role do this in an environment; without one, in any."""
+        if self.allowed is None:
+            return True
+        where = self.allowed.get(role, ())
+        return env in where if env else bool(where)
+
+    def open_to(self, role: str) -> bool:
+        """Whether a role may do this or ask for it, somewhere: whether it is worth showing."""
+        return self.may(role) or (self.approval is not None and bool(self.approval.asked_by.get(role)))
+
 
 def command(
     name: str,
     *,
+    allowed: Allowed | None,
     needs: Sequence[Need] = (),
     changes: bool = False,
     audience: Audience = Audience.PERSON,
@@ -134,6 +197,8 @@ def command(
 ) -> Callable[[Handler], Handler]:
     """Declare a function as a command.
 
+    `allowed`: the environments in which AWS lets each role do it, with an approval where one is declared (all three for
+    what touches no single environment); None for what everybody may do, which calls nothing in AWS but one's identity.
     `changes`: it alters something (never re-run after a crash, never a cached session). `confirm`: asks before acting
     unless `--yes` is typed. `plan(ctx, **arguments) -> Plan`: required with `approval` or `confirm`.
     """
@@ -143,7 +208,7 @@ def command(
             raise TypeError(f"{name}: a command that asks first needs a plan to show")
         for need in needs:
             _check(name, need, handler)
-        declared = Command(name, handler, tuple(needs), changes, audience, approval, confirm, plan, example)
+        declared = Command(name, handler, tuple(needs), allowed, changes, audience, approval, confirm, plan, example)
         handler.__command__ = declared  # type: ignore[attr-defined]
         return handler
 

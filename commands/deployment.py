@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from commands.arguments import Between, Env, Yes
-from commands.command import Approval, Context, Need, Plan, command
+from commands.command import READERS, Allowed, Approval, Context, Need, Plan, command
+from commands.registry import comparison
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step, StepState
-from commands.wording import score, short_digest
+from commands.wording import short_digest
 from pipeline import deployment, registry, source
 from pipeline.deployment import Resource, Stack
 from pipeline.errors import NotFound, Refused
@@ -34,6 +35,7 @@ READ = (
     ),
     Need("sagemaker:DescribeEndpoint", "endpoint/{stack}"),
 )
+CHANGERS: Allowed = {"data-scientist": ("dev",), "ml-engineer": ("staging", "prod")}
 PASS = Need("iam:PassRole", "arn:aws:iam::{account}:role/groundcrew-{env}-deploy")
 
 
@@ -61,9 +63,10 @@ def _plan_create(ctx: Context, *, env: Environment, version: int | None, instanc
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
     package = _package(ctx, env, version)
     serving = stack.digest if stack is not None else ""
+    before = registry.with_digest(ctx.client("sagemaker"), ctx.names, env, serving) if serving else None
     facts = [
-        Fact("Model", f"detector v{package.version}, {short_digest(package.digest)}"),
-        Fact("mAP50", score(package.metadata["map50"]) if package.metadata.get("map50") else "unknown"),
+        *comparison(env, package, before, serving=serving),
+        Fact("Environment", env),
         Fact("Replaces", short_digest(serving) if serving else "nothing: the first deployment"),
         Fact("Instance", instance_type),
         Fact("Endpoint", ctx.names.stack(env)),
@@ -71,6 +74,9 @@ def _plan_create(ctx: Context, *, env: Environment, version: int | None, instanc
     bound = {
         "package": package.arn,
         "digest": package.digest,
+        "artifact": package.model,
+        "content": registry.content_tag(ctx.client("s3"), package.model),
+        "replaces": serving,
         "environment": env,
         "instance_type": instance_type,
         "template": source.template().digest,
@@ -80,10 +86,12 @@ def _plan_create(ctx: Context, *, env: Environment, version: int | None, instanc
 
 @command(
     "deployment create",
+    allowed=CHANGERS,
     needs=[
         *PACKAGES,
         Need(("cloudformation:CreateStack", "cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
         Need(("s3:PutObject", "s3:GetObject"), "arn:aws:s3:::{bucket}/{env}/code/*"),
+        Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
         PASS,
     ],
     changes=True,
@@ -145,7 +153,7 @@ def create(
     )
 
 
-@command("deployment status", needs=[*READ, *PACKAGES], example="deployment status --env staging")
+@command("deployment status", allowed=READERS, needs=[*READ, *PACKAGES], example="deployment status --env staging")
 def status(ctx: Context, *, env: Env = "dev") -> Reply:
     """Show how an environment's deployment stands."""
     stack = deployment.find(ctx.client("cloudformation"), ctx.names.stack(env))
@@ -171,6 +179,7 @@ def _plan_delete(ctx: Context, *, env: Environment, yes: bool) -> Plan:
 
 @command(
     "deployment delete",
+    allowed=CHANGERS,
     needs=[Need(("cloudformation:DeleteStack", "cloudformation:DescribeStacks"), STACK), PASS],
     changes=True,
     audience=Audience.CHANNEL,

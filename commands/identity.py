@@ -7,11 +7,13 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from commands import all_commands
+from commands import all_commands, matrix
 from commands.command import Approval, Command, Context, command
+from commands.elevation import notices
 from commands.parsing import Option, options, usage
 from commands.reply import Action, Code, Fact, Inline, Mention, Reply, Strong, Table
-from pipeline.errors import NotFound
+from iam.mapping import ROLES
+from pipeline.errors import NotFound, Refused
 from pipeline.names import ENVIRONMENTS
 
 REACH = {
@@ -21,7 +23,7 @@ REACH = {
 }
 
 
-@command("whoami", example="whoami")
+@command("whoami", allowed=None, example="whoami")
 def whoami(ctx: Context) -> Reply:
     """Say who you are to AWS: role, session and environments."""
     seen = ctx.client("sts").get_caller_identity()
@@ -29,7 +31,7 @@ def whoami(ctx: Context) -> Reply:
     return Reply(
         title=f"You are {ctx.person.name}" + ("" if ctx.person.role in ctx.person.name else f", {ctx.person.role}"),
         context=[Mention(ctx.person.user), " · AWS account ", seen["Account"]],
-        text=f"You can {may}.",
+        text=[f"You can {may}.\n", *notices(ctx)],
         facts=[
             Fact("Environments", environments),
             Fact("AWS says you are", [Code(seen["Arn"])]),
@@ -39,7 +41,7 @@ def whoami(ctx: Context) -> Reply:
     )
 
 
-@command("help", example="help pipeline run")
+@command("help", allowed=None, example="help pipeline run")
 def help_(
     ctx: Context,
     command: Annotated[str, Parameter(help="A command, or the first word of several")] = "",
@@ -50,13 +52,19 @@ def help_(
     name = f"{command} {verb}".strip().lower()
     if name in commands:
         return _one(commands[name])
-    shown = [item for item in commands.values() if not name or item.name.split()[0] == name]
-    if not shown:
+    asked = [item for item in commands.values() if not name or item.name.split()[0] == name]
+    if not asked:
         raise NotFound("command", name, commands)
+    roles = dict.fromkeys([ctx.person.role, *(grant.role for grant in ctx.person.elevations)])
+    shown = [item for item in asked if any(item.open_to(role) for role in roles)]
+    if not shown:
+        raise Refused(
+            f"There is nothing about {name} that a {ctx.person.role} may do.", "`access matrix` shows who may do what."
+        )
     return Reply(
         title=f"{name}: the commands" if name else "What you can type",
-        context=["after ", Code("/mlops"), "; ", Code("help <command>"), " explains one"],
-        text=_overview(shown),
+        context=[f"as {' and '.join(roles)} · after ", Code("/mlops"), "; ", Code("help <command>"), " explains one"],
+        text=[*notices(ctx), *_overview(shown)],
         actions=_next_for(ctx.person.role),
     )
 
@@ -77,8 +85,12 @@ def _one(item: Command) -> Reply:
     shown = [option for option in options(item) if not option.hidden]
     actions = sorted({action for need in item.needs for action in _actions(need.actions)})
     facts = [Fact("Example", [Code(item.example or item.name)])]
+    if item.needs:
+        row = matrix.of(item)
+        who = [(role, row.where(role)) for role in ROLES]
+        facts.append(Fact("Who", " · ".join(f"{role}: {where}" for role, where in who if where != "no") or "nobody"))
     if item.approval:
-        facts.append(Fact("Needs approval", f"by another {item.approval.role}{_where(item, item.approval)}"))
+        facts.append(Fact("Needs approval", f"by another {_decides(item.approval)}{_where(item, item.approval)}"))
     if item.confirm:
         facts.append(Fact("Asks first", [Code("--yes"), " skips the question"]))
     return Reply(
@@ -90,6 +102,10 @@ def _one(item: Command) -> Reply:
         else None,
         quote=usage(item),
     )
+
+
+def _decides(approval: Approval) -> str:
+    return approval.role if isinstance(approval.role, str) else "person with the role that it is about"
 
 
 def _where(item: Command, approval: Approval) -> str:

@@ -39,7 +39,7 @@ class Option:
         """How a person writes it: `<version>` or `--env dev|staging|prod`."""
         if self.positional:
             return f"<{self.name}>"
-        typed = f"--{self.name.replace('_', '-')}"
+        typed = f"--{self.name.strip('_').replace('_', '-')}"
         return typed if self.flag else f"{typed} {self.values}"
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from commands.arguments import Between, Env, Execution
-from commands.command import Context, Need, command
+from commands.command import READERS, Context, Need, command
 from commands.execution import execution_live, short, slot, stop_button
 from commands.reply import Action, Audience, Code, Fact, Follow, Mention, Reply, Table
 from commands.wording import day
@@ -16,6 +16,7 @@ from pipeline import executions
 from pipeline.errors import BadInput, Refused
 
 LIST = Need("sagemaker:ListPipelineExecutions", "pipeline/{pipeline}")
+JOB_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/*Jobs:log-stream"
 READ = (
     Need(
         (
@@ -26,15 +27,15 @@ READ = (
         ),
         "pipeline/{pipeline}/execution/*",
     ),
-    Need("sagemaker:DescribeProcessingJob", "processing-job/*"),
-    Need(
-        ("logs:DescribeLogStreams", "logs:GetLogEvents"), "arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/*"
-    ),
+    Need("sagemaker:DescribeProcessingJob", "processing-job/groundcrew-{env}-*"),
+    Need("logs:DescribeLogStreams", f"{JOB_LOGS}:"),
+    Need("logs:GetLogEvents", f"{JOB_LOGS}:groundcrew-{{env}}-*"),
 )
 
 
 @command(
     "pipeline run",
+    allowed={"data-scientist": ("dev",), "ml-engineer": ("staging",)},
     needs=[Need("sagemaker:StartPipelineExecution", "pipeline/{pipeline}")],
     changes=True,
     audience=Audience.CHANNEL,
@@ -109,7 +110,7 @@ def run(
     )
 
 
-@command("pipeline list", needs=[LIST], example="pipeline list --env dev")
+@command("pipeline list", allowed=READERS, needs=[LIST], example="pipeline list --env dev")
 def list_(ctx: Context, *, env: Env = "dev") -> Reply:
     """List the latest training runs."""
     found = executions.recent(ctx.client("sagemaker"), ctx.names, env)
@@ -128,7 +129,7 @@ def list_(ctx: Context, *, env: Env = "dev") -> Reply:
     )
 
 
-@command("pipeline show", needs=[LIST, *READ], example="pipeline show 7f3a")
+@command("pipeline show", allowed=READERS, needs=[LIST, *READ], example="pipeline show 7f3a")
 def show(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
     """Show a run as it is now: steps, progress, what failed and why."""
     arn = executions.find(ctx.client("sagemaker"), ctx.names, env, execution)
@@ -138,6 +139,7 @@ def show(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
 
 @command(
     "pipeline stop",
+    allowed={"data-scientist": ("dev",), "ml-engineer": ("staging",)},
     needs=[
         LIST,
         Need(

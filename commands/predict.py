@@ -21,7 +21,7 @@ from commands.wording import short_digest
 from pipeline import deployment, inference
 from pipeline.errors import BadInput, NotFound
 from pipeline.inference import LARGEST_PICTURE, Prediction
-from pipeline.names import Environment
+from pipeline.names import ENVIRONMENTS, Environment
 
 FOLDER = "survey/images/"
 LARGEST_SIDE = 4096
@@ -35,6 +35,7 @@ Key = Annotated[str, Parameter(help="A photo in the data bucket: its key, or its
 
 @command(
     "deployment predict",
+    allowed={"data-scientist": ("dev",), "ml-engineer": ENVIRONMENTS},
     needs=[
         LIST,
         DESCRIBE,

@@ -9,24 +9,24 @@ from cyclopts import Parameter
 
 from commands import approvals as deciding
 from commands.arguments import Env, Reason, Version
-from commands.command import Approval, Context, Need, Plan, command
+from commands.command import READERS, Approval, Context, Need, Plan, command
 from commands.parsing import parse
 from commands.reply import Action, Audience, Code, Fact, Inline, Mention, Picture, Reply, Table
 from commands.wording import day, score, short_digest, who
 from pipeline import registry
 from pipeline.errors import BadInput, NotFound, Refused
-from pipeline.names import Environment
+from pipeline.names import ENVIRONMENTS, Environment
 from pipeline.registry import Evaluation, Package
 from state import approvals
 from state.approvals import ApprovalRow
 
 LIST = Need("sagemaker:ListModelPackages")
 DESCRIBE = Need("sagemaker:DescribeModelPackage", "model-package/groundcrew-*-detector/*")
-READ_RUNS = Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/runs/*")
+READ_RUNS = Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/runs/*/evaluate/evaluation/*")
 To = Annotated[Literal["staging", "prod"], Parameter(help="Environment to promote into, from the one before it")]
 
 
-@command("registry list", needs=[LIST, DESCRIBE], example="registry list --env dev")
+@command("registry list", allowed=READERS, needs=[LIST, DESCRIBE], example="registry list --env dev")
 def list_(ctx: Context, *, env: Env = "dev") -> Reply:
     """List the latest model versions."""
     found = registry.versions(ctx.client("sagemaker"), ctx.names, env)
@@ -50,7 +50,11 @@ def list_(ctx: Context, *, env: Env = "dev") -> Reply:
 
 
 @command(
-    "registry show", needs=[LIST, DESCRIBE, READ_RUNS], audience=Audience.CHANNEL, example="registry show 3 --env dev"
+    "registry show",
+    allowed=READERS,
+    needs=[LIST, DESCRIBE, READ_RUNS],
+    audience=Audience.CHANNEL,
+    example="registry show 3 --env dev",
 )
 def show(ctx: Context, version: Version, *, env: Env = "dev") -> Reply:
     """Show a model version: metrics, where it comes from, who approved it."""
@@ -68,6 +72,28 @@ def show(ctx: Context, version: Version, *, env: Env = "dev") -> Reply:
     )
 
 
+def comparison(env: Environment, package: Package, before: Package | None, *, serving: str = "") -> list[Fact]:
+    """What an approval shows of a model: which exactly, how good against what is there now, what it costs.
+
+    `serving` is the digest of what is deployed, for when no registered version has it.
+    """
+    now = f"{_map50(before)} (v{before.version})" if before else f"unknown ({short_digest(serving)})"
+    metric = f"{now} → {_map50(package)}" if before or serving else f"nothing there yet → {_map50(package)}"
+    return [
+        Fact("Model", f"detector v{package.version}, {short_digest(package.digest)}"),
+        Fact(f"mAP50 in {env}", metric),
+        Fact("Estimated monthly cost", "unknown: prices are not looked up yet"),
+    ]
+
+
+def _current(ctx: Context, env: Environment) -> Package | None:
+    """The newest usable model of an environment, seen with the bot's own eyes: who asks may not look there."""
+    try:
+        return registry.newest(ctx.eyes("sagemaker"), ctx.names, env)
+    except NotFound:
+        return None
+
+
 def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
     source = registry.PREVIOUS[to]
     package = registry.load(ctx.client("sagemaker"), ctx.names, source, version)
@@ -77,17 +103,23 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
     facts = [
         Fact("From", f"{source} v{version}"),
         Fact("To", to),
-        Fact("mAP50", _map50(package)),
-        Fact("Digest", short_digest(package.digest)),
+        *comparison(to, package, _current(ctx, to)),
         Fact("Data", package.metadata.get("data_version", "unknown")),
         Fact("Revision", package.metadata.get("code_revision", "unknown")[:7]),
     ]
-    bound = {"package": package.arn, "digest": package.digest, "artifact": package.model, "to": to}
+    bound = {
+        "package": package.arn,
+        "digest": package.digest,
+        "artifact": package.model,
+        "content": registry.content_tag(ctx.client("s3"), package.model),
+        "to": to,
+    }
     return Plan(f"promote detector v{version} from {source} to {to}", facts, bound)
 
 
 @command(
     "registry request",
+    allowed={"ml-engineer": ("staging", "prod")},
     needs=[
         LIST,
         DESCRIBE,
@@ -98,17 +130,17 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
     ],
     changes=True,
     audience=Audience.CHANNEL,
-    approval=Approval("ml-engineer"),
+    approval=Approval("ml-engineer", asked_by={"data-scientist": ("staging",)}),
     plan=_plan,
     example="registry request 3 --to staging",
 )
 def request(ctx: Context, version: Version, *, to: To = "staging") -> Reply:
     """Promote a model into the next environment, once another person agrees."""
-    if ctx.approval is None:
+    consent = deciding.consent(ctx)
+    if consent is None:
         raise Refused(
             "A promotion runs only with an approval.", f"`registry request {version} --to {to}` asks for one."
         )
-    asked = approvals.get(ctx.state, ctx.approval)
     sagemaker = ctx.client("sagemaker")
     package = registry.load(sagemaker, ctx.names, registry.PREVIOUS[to], version)
     promoted = registry.promote(
@@ -118,15 +150,12 @@ def request(ctx: Context, version: Version, *, to: To = "staging") -> Reply:
         package,
         to,
         token=ctx.token[:36],
-        metadata={
-            "approval": asked.id,
-            "requested_by": f"{asked.team}.{asked.requester}",
-            "approved_by": f"{ctx.person.team}.{ctx.person.user}",
-        },
+        metadata=consent.metadata,
     )
+    agreed: list[Inline] = ["approved by ", who(consent.agreed), " · "] if consent.agreed else []
     return Reply(
         title=f"Detector v{version} of {registry.PREVIOUS[to]} is now v{promoted.version} in {to}",
-        context=["approved by ", Mention(ctx.person.user), " · asked by ", Mention(asked.requester), f" · {asked.id}"],
+        context=[*agreed, "asked by ", who(consent.asked), f" · {consent.id}"],
         text="The artifact was read, its sha256 compared with the registered digest, and copied.",
         facts=[
             Fact("mAP50", _map50(promoted)),
@@ -144,14 +173,24 @@ def request(ctx: Context, version: Version, *, to: To = "staging") -> Reply:
 Which = Annotated[str, Parameter(help="Version asked for, or id of the approval")]
 
 
-@command("registry approve", changes=True, audience=Audience.CHANNEL, example="registry approve 3")
+@command(
+    "registry approve",
+    allowed={"ml-engineer": ENVIRONMENTS},
+    changes=True,
+    audience=Audience.CHANNEL,
+    example="registry approve 3",
+)
 def approve(ctx: Context, which: Which) -> Reply:
     """Agree to a promotion that somebody else asked for; it then runs in your session."""
     return deciding.decide(ctx, _pending(ctx, which), approve=True)
 
 
 @command(
-    "registry reject", changes=True, audience=Audience.CHANNEL, example='registry reject 3 --reason "too few photos"'
+    "registry reject",
+    allowed={"data-scientist": ENVIRONMENTS, "ml-engineer": ENVIRONMENTS},
+    changes=True,
+    audience=Audience.CHANNEL,
+    example='registry reject 3 --reason "too few photos"',
 )
 def reject(ctx: Context, which: Which, *, reason: Reason = "") -> Reply:
     """Turn a promotion down, or withdraw your own request."""

@@ -112,6 +112,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Document:
+    """A text file to keep, with its name. It goes to the person who asked, and the words of the reply go with it."""
+
+    text: str = field(repr=False)
+    name: str
+
+
+@dataclass(frozen=True)
 class Confirm:
     """A question asked before a button acts."""
 
@@ -146,8 +154,8 @@ class Reply:
 
     `slot` names a message that is edited in place: the first reply with that slot posts it, later ones update it.
     `quote` is shown fixed-width (AWS's own words, log lines).
-    `then` is a command line the runner enqueues afterwards for the same person, under approval `approval`.
-    `also` are further messages, e.g. the approval card that changes when somebody decides.
+    `approval` is the request this is about: its card is brought up to date together with the answer.
+    `also` are further messages. `to` (a channel's or a user's id) sends one elsewhere than where it was asked.
     """
 
     title: str
@@ -159,11 +167,12 @@ class Reply:
     table: Table | None = None
     quote: str = ""
     picture: Picture | None = None
+    document: Document | None = None
     actions: Sequence[Action] = ()
     environment: Literal["dev", "staging", "prod"] | None = None
     audience: Audience | None = None
     slot: str | None = None
     follow: Follow | None = None
-    then: str | None = None
     approval: str | None = None
     also: Sequence[Reply] = ()
+    to: str | None = None

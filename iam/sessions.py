@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -64,20 +66,46 @@ class Keys:
         }
 
 
-class Session:
-    """One role taken for one purpose. Threads may share it."""
+@dataclass
+class Calls:
+    """What was asked of AWS as a person: the session's name, and the request ids AWS gave, in order."""
 
-    def __init__(self, make: Callable[[str, Keys], Any], keys: Keys) -> None:
+    session: str | None = None
+    requests: list[str] = field(default_factory=list)
+
+
+_CALLS: ContextVar[Calls | None] = ContextVar("calls", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[Calls]:
+    """Note the calls that people's sessions make from here on, in this thread: kept sessions serve several at once."""
+    calls = Calls()
+    token = _CALLS.set(calls)
+    try:
+        yield calls
+    finally:
+        _CALLS.reset(token)
+
+
+class Session:
+    """One role taken for one purpose. Threads may share it. `name`: of a person's session, whose calls are noted."""
+
+    def __init__(self, make: Callable[[str, Keys], Any], keys: Keys, name: str | None = None) -> None:
         self._make = make
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self.keys = keys
+        self.name = name
 
     def client(self, service: str) -> Any:
         """A boto3 client of a service, signing as this role."""
         with self._lock:
             if service not in self._clients:
-                self._clients[service] = self._make(service, self.keys)
+                made = self._make(service, self.keys)
+                if self.name is not None:
+                    made.meta.events.register("after-call", self._note)
+                self._clients[service] = made
             return self._clients[service]
 
     def rest(self) -> None:
@@ -89,6 +117,14 @@ class Session:
         """Who this is, according to STS."""
         found = self.client("sts").get_caller_identity()
         return Identity(found["Account"], found["Arn"])
+
+    def _note(self, parsed: Mapping[str, Any], **_: Any) -> None:
+        """Called by botocore after every answer, an error's too."""
+        calls = _CALLS.get()
+        if calls is not None:
+            calls.session = self.name
+            if id := parsed.get("ResponseMetadata", {}).get("RequestId"):
+                calls.requests.append(str(id))
 
 
 class Sessions:
@@ -130,16 +166,17 @@ class Sessions:
         Raises Denied with STS's words when the role cannot be taken, Unavailable when STS cannot be asked.
         """
         document = text(policy)
+        name = f"{user}-{invocation[:8]}"
         taken: dict[str, Any] = {
-            "RoleSessionName": f"{user}-{invocation[:8]}",
+            "RoleSessionName": name,
             "SourceIdentity": f"{team}.{user}",
             "Policy": document,
         }
         if tags:
             taken["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
         if changing or tags:
-            return self._take(role, taken)
-        return self._keep((role, team, user, document), lambda: self._take(role, taken))
+            return self._take(role, taken, name)
+        return self._keep((role, team, user, document), lambda: self._take(role, taken, name))
 
     def observer(self, job: str) -> Session:
         """The bot's own read-only eyes, stamped `system.<job>`."""
@@ -166,17 +203,17 @@ class Sessions:
                 self._kept[old].rest()
         return session
 
-    def _take(self, role: str, request: Mapping[str, Any]) -> Session:
-        return self._assume(self.bot().client("sts"), role, request)
+    def _take(self, role: str, request: Mapping[str, Any], name: str | None = None) -> Session:
+        return self._assume(self.bot().client("sts"), role, request, name)
 
-    def _assume(self, sts: Any, role: str, request: Mapping[str, Any]) -> Session:
+    def _assume(self, sts: Any, role: str, request: Mapping[str, Any], name: str | None = None) -> Session:
         arn = Names(self.account, self._region).role(role)
         answer = self._asking(lambda: sts.assume_role(RoleArn=arn, DurationSeconds=LASTS, **request), role)
         given = answer["Credentials"]
         keys = Keys(
             given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], given["Expiration"].timestamp()
         )
-        return Session(self._client, keys)
+        return Session(self._client, keys, name)
 
     def _asking(self, call: Callable[[], Any], role: str = "") -> Any:
         try:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from pipeline.errors import Refused
-from pipeline.names import PROJECT
+from pipeline.names import PROJECT, Names
 
 TAGS = {"Project": PROJECT, "Environment": "shared", "CostCenter": PROJECT, "Owner": "ml-engineering"}
 FIRST_PAUSE = 0.05
@@ -29,12 +29,22 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A bucket that outlives its stack: `parameter` says whether the stack makes it or takes the one left behind."""
+
+    bucket: str
+    parameter: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class File:
-    """A stack of this folder: its name, its template, and the parameters it takes."""
+    """A stack of this folder: its name, its template, the parameters it takes, and what stays when it is deleted."""
 
     name: str
     template: Path
     parameters: Mapping[str, str] = field(default_factory=dict)
+    kept: Kept | None = field(default=None, kw_only=True)
 
     def request(self) -> dict[str, Any]:
         """What Create, Update and CreateChangeSet have in common."""
@@ -47,14 +57,30 @@ class File:
         }
 
 
-def stacks(operator: str, data_bucket: str) -> Sequence[File]:
+def stacks(operator: str, names: Names) -> Sequence[File]:
     """Everything `infra` keeps, in the order it is brought up."""
     here = Path(__file__).parent
     roles = here.parent / "iam" / "roles.yaml"
+    data = {"DataBucket": names.data_bucket}
+    locked = "Object Lock keeps its anchors and log files until their retention ends; the next `up` takes it again."
     return (
-        File(f"{PROJECT}-roles", roles, {"OperatorArn": operator, "DataBucket": data_bucket}),
+        File(f"{PROJECT}-roles", roles, {"OperatorArn": operator, **data}),
         File(f"{PROJECT}-platform", here / "platform.yaml"),
+        File(f"{PROJECT}-audit", here / "audit.yaml", data, kept=Kept(names.audit_bucket, "NewBucket", locked)),
     )
+
+
+def complete(cloudformation: Any, s3: Any, file: File) -> File:
+    """The file with the parameter that says whether its kept bucket is made, from what the account holds now."""
+    if file.kept is None:
+        return file
+    existing = _find(cloudformation, file.name)
+    if existing is not None and existing["StackStatus"] not in _NEVER_LIVED:
+        before = {each["ParameterKey"]: each["ParameterValue"] for each in existing.get("Parameters", [])}
+        new = before[file.kept.parameter]
+    else:
+        new = "false" if _exists(s3, file.kept.bucket) else "true"
+    return replace(file, parameters={**file.parameters, file.kept.parameter: new})
 
 
 def plan(cloudformation: Any, file: File, say: Say) -> None:
@@ -130,6 +156,8 @@ def down(cloudformation: Any, file: File, say: Say) -> None:
     follow = _Follower(cloudformation, file.name, say, since=existing["StackId"])
     cloudformation.delete_stack(StackName=file.name)
     follow.until_done(existing["StackId"])
+    if file.kept is not None:
+        say(f"  stays: bucket {file.kept.bucket}. {file.kept.reason}")
 
 
 class _Follower:
@@ -190,6 +218,17 @@ def _find(cloudformation: Any, name: str) -> Mapping[str, Any] | None:
             return None
         raise
     return found
+
+
+def _exists(s3: Any, bucket: str) -> bool:
+    """Whether the bucket is there and ours. Raises ClientError when it is somebody else's."""
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as refusal:
+        if refusal.response["Error"]["Code"] in ("404", "NoSuchBucket"):
+            return False
+        raise
+    return True
 
 
 def _settled(look: Callable[[], Any], key: str, name: str) -> Any:

@@ -26,6 +26,20 @@ class Names:
         """The versioned artifact bucket."""
         return f"{PROJECT}-{self.account}-{self.region}"
 
+    @property
+    def audit_bucket(self) -> str:
+        """The object-locked bucket with the audit log's anchors (`anchors/`) and CloudTrail's files (`cloudtrail/`)."""
+        return f"{PROJECT}-audit-{self.account}-{self.region}"
+
+    @property
+    def studio(self) -> str:
+        """Name of the Studio domain (AWS gives it an id of its own)."""
+        return f"{PROJECT}-studio"
+
+    def studio_profile(self, team: str, user: str) -> str:
+        """Name of a person's Studio profile, and the SourceIdentity of their notebooks (which may hold no dot)."""
+        return f"{team}-{user}"
+
     def role(self, name: str) -> str:
         """ARN of role `groundcrew-<name>`, e.g. `bot`, `data-scientist`, `dev-execution`, `staging-deploy`."""
         return f"arn:aws:iam::{self.account}:role/{PROJECT}-{name}"

@@ -146,6 +146,17 @@ def copy_verified(s3: Any, source: str, digest: str, *, bucket: str, key: str) -
     s3.copy_object(Bucket=bucket, Key=key, CopySource=origin, CopySourceIfMatch=read["ETag"])
 
 
+def content_tag(s3: Any, uri: str) -> str:
+    """S3's tag of an object's content (ETag): another one means other bytes. Raises Refused when it is gone."""
+    place = urlsplit(uri)
+    try:
+        return str(s3.head_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["ETag"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+            raise
+        raise Refused(f"The model's artifact {uri} is gone.", "Train again with `pipeline run`.") from error
+
+
 def evaluation(s3: Any, uri: str) -> Evaluation:
     """Read the evaluation report at `uri`. Raises botocore's ClientError when it cannot be read."""
     report = json.loads(read_object(s3, uri))

@@ -6,6 +6,7 @@ A developer's shell may hold real AWS keys, a real Slack token or a proxy. None 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from contextlib import ExitStack
@@ -91,6 +92,10 @@ class Environments:
             "SLACK_SIGNING_SECRET": secret,
             "SLACK_API_URL": f"http://127.0.0.1:{self.ports.page}/api/",
             "DATABASE_URL": database,
-            "ACCESS_FILE": str(ROOT / "sandbox" / "config" / "access.yaml"),
+            "ACCESS_FILE": str(self._access_file()),
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.ports.mlflow}",
         }
+
+    def _access_file(self) -> Path:
+        """Who has which role: this sandbox's own copy, which may be edited while everything runs."""
+        return Path(shutil.copyfile(ROOT / "sandbox" / "config" / "access.yaml", self.state / "access.yaml"))

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Engine, Row, and_, case, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, case, func, insert, select, update
 
 from pipeline.errors import BadInput, NotFound, Refused
+from state import invocations
+from state.invocations import Arrival
 from state.tables import approvals
 
 State = Literal["pending", "approved", "rejected", "expired", "consumed", "void"]
@@ -103,6 +105,12 @@ def get(engine: Engine, id: str) -> ApprovalRow:
         raise NotFound("approval", id, [*known], "`approvals list` shows what is open.")
 
 
+def held(connection: Connection, id: str) -> ApprovalRow | None:
+    """One request as it is now, kept so until the transaction ends: who draws its card draws the newest."""
+    row = connection.execute(_ROWS.where(approvals.c.id == id).with_for_update()).one_or_none()
+    return None if row is None else _row(row)
+
+
 def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) -> Sequence[ApprovalRow]:
     """Requests in `state` (None: all), newest first."""
     if state is not None and state not in STATES:
@@ -114,8 +122,10 @@ def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) ->
         return [_row(row) for row in connection.execute(query)]
 
 
-def decide(engine: Engine, id: str, *, by: str, approve: bool, reason: str = "") -> ApprovalRow:
-    """Approve or reject a pending request; exactly one caller wins.
+def decide(
+    engine: Engine, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
+) -> ApprovalRow:
+    """Approve or reject a pending request; exactly one caller wins, and `run` is queued together with the decision.
 
     Raises NotFound, and Refused when it is no longer pending or when the requester would approve their own request
     (withdrawing one's own request by rejecting it is allowed).
@@ -131,6 +141,7 @@ def decide(engine: Engine, id: str, *, by: str, approve: bool, reason: str = "")
         and_(approvals.c.id == row.id, approvals.c.state == "pending", approvals.c.expires_at > func.now()),
         state="approved" if approve else "rejected",
         decided_by=by,
+        run=run,
         reason=reason,
         decided_at=func.now(),
     )
@@ -176,9 +187,13 @@ _ROWS = select(*[_state_now.label("state") if each.name == "state" else each for
 """Whoever looks sees an ended request as expired, whether or not that has been written down yet."""
 
 
-def _change(engine: Engine, where: ColumnElement[bool], **values: Any) -> ApprovalRow | None:
+def _change(
+    engine: Engine, where: ColumnElement[bool], *, run: Arrival | None = None, **values: Any
+) -> ApprovalRow | None:
     with engine.begin() as connection:
         row = connection.execute(update(approvals).where(where).values(**values).returning(approvals)).one_or_none()
+        if row is not None and run is not None:
+            invocations.accept(connection, run)
         return None if row is None else _row(row)
 
 

@@ -14,6 +14,7 @@ Dedicated = psycopg.Connection[tuple[Any, ...]]
 
 LOCK_MIGRATION = 7_160_001
 LOCK_LEADER = 7_160_002
+LOCK_AUDIT = 7_160_003
 
 CHANNEL_INVOCATIONS = "groundcrew_invocations"
 CHANNEL_OUTBOX = "groundcrew_outbox"

@@ -111,6 +111,16 @@ def slot_exists(connection: Connection, slot: str) -> bool:
     return connection.scalar(select(outbox.c.id).where(outbox.c.slot == slot)) is not None
 
 
+def copies(connection: Connection, slot: str) -> Sequence[str]:
+    """The slots of the same message in other places: they are called after it (`copy_of`)."""
+    return list(connection.scalars(select(outbox.c.slot).where(outbox.c.slot.startswith(f"{slot}#", autoescape=True))))
+
+
+def copy_of(slot: str, place: str) -> str:
+    """The slot of a message's copy in a channel: it is edited together with the message."""
+    return f"{slot}#{place}"
+
+
 def detach(connection: Connection, slot: str) -> None:
     """Let the slot's message rest as it is: the next `put` with this slot posts a new one."""
     resting = outbox.c.slot + "@" + cast(outbox.c.id, Text)

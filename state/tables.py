@@ -85,8 +85,9 @@ Index("approvals_state", approvals.c.state, approvals.c.created_at)
 audit = Table(
     "audit",
     metadata,
-    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("invocation", Text, nullable=False),
+    Column("type", Text, nullable=False, server_default="command"),
     Column("phase", Text, nullable=False),
     Column("surface", Text, nullable=False),
     Column("team", Text, nullable=False),
@@ -97,9 +98,47 @@ audit = Table(
     Column("approval", Text),
     Column("outcome", Text),
     Column("detail", Text, nullable=False, server_default=""),
+    Column("session", Text),
+    Column("requests", JSONB, nullable=False, server_default=text("'[]'")),
     _moment("at", now=True),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
 )
 Index("audit_invocation", audit.c.invocation)
+Index("audit_at", audit.c.at)
+
+anchors = Table(
+    "anchors",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("record", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    _moment("at", now=True),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("role", Text),
+    Column("resource", Text),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("approval", Text),
+    Column("decided_by", Text),
+    Column("channel", Text),
+    Column("invocation", Text, nullable=False),
+    _moment("created_at", now=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    _moment("ended_at"),
+    Column("reviewed_by", Text),
+    _moment("reviewed_at"),
+    Column("finding", Text, nullable=False, server_default=""),
+)
+Index("grants_of", grants.c.team, grants.c.user_id, grants.c.expires_at)
 
 outbox = Table(
     "outbox",

@@ -110,6 +110,10 @@ class Delivery:
 
     def _message(self, row: OutboxRow, content: Mapping[str, Any]) -> Result:
         channel = self._channel(row)
+        if row.picture is not None and not _pictures(content):
+            # A file that is no picture cannot stand in a block: the words go with it.
+            self._upload(row, "", channel, str(content["text"]))
+            return Sent(None)
         ts = row.ts or (self._posted(row, channel) if row.unsure else None)
         if ts:
             self._client.chat_update(channel=channel, ts=ts, **{"attachments": [], **content})
@@ -163,7 +167,7 @@ class Delivery:
 
     def _with_picture(self, row: OutboxRow) -> Mapping[str, Any]:
         """The row's content with the uploaded picture in its image block; uploaded once, however often it is sent."""
-        waiting = [block for block in blocks_of(row.content) if block.get("block_id") == PICTURE_BLOCK]
+        waiting = _pictures(row.content)
         if not waiting:
             return row.content
         if row.picture is None:
@@ -211,6 +215,10 @@ class Delivery:
             self._upload(row, "picture", self._channel(row), str(row.content["text"]))
             return Sent(None)
         return Simpler(in_words(row.content), code) if blocks_of(row.content) else Lost(code)
+
+
+def _pictures(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [block for block in blocks_of(content) if block.get("block_id") == PICTURE_BLOCK]
 
 
 def _code(error: SlackApiError) -> str:

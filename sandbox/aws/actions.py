@@ -136,6 +136,19 @@ _SAGEMAKER = {
     "CreateModelPackage": (*_GROUP, "model-package/{ModelPackageGroupName}/*", "model-package/{ModelPackageName}"),
     **_ops(("model-package/{ModelPackageName}",), "DescribeModelPackage", "DeleteModelPackage"),
     **_ops(("{ModelPackageArn}",), "UpdateModelPackage"),
+    # A domain's id is not known before it exists.
+    "CreateDomain": ("domain/*",),
+    **_ops(("domain/{DomainId}",), "DescribeDomain", "UpdateDomain", "DeleteDomain"),
+    **_ops(
+        ("user-profile/{DomainId}/{UserProfileName}",),
+        *("CreateUserProfile", "DescribeUserProfile", "UpdateUserProfile", "DeleteUserProfile"),
+        "CreatePresignedDomainUrl",
+    ),
+    **_ops(
+        ("studio-lifecycle-config/{StudioLifecycleConfigName}",),
+        *("CreateStudioLifecycleConfig", "DescribeStudioLifecycleConfig", "DeleteStudioLifecycleConfig"),
+    ),
+    **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs"),
     **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
     **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
     **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
@@ -169,7 +182,18 @@ _IAM = {
     **_ops(_USER, "CreateUser", "GetUser", "DeleteUser", "CreateAccessKey", "DeleteAccessKey", "ListAccessKeys"),
     **_ops(_USER, "UpdateAccessKey", "PutUserPolicy", "GetUserPolicy", "DeleteUserPolicy", "ListUserPolicies"),
     **_ops(_USER, "AttachUserPolicy", "DetachUserPolicy", "ListAttachedUserPolicies", "TagUser", "ListUserTags"),
-    **_ops(("*",), "ListRoles", "ListPolicies", "ListUsers", "GetAccountAuthorizationDetails"),
+    **_ops(("{PolicySourceArn}",), "SimulatePrincipalPolicy"),
+    **_ops(("*",), "ListRoles", "ListPolicies", "ListUsers", "GetAccountAuthorizationDetails", "SimulateCustomPolicy"),
+}
+
+_TRAIL = ("trail/{Name}",)
+_CLOUDTRAIL = {
+    **_ops(_TRAIL, "CreateTrail", "UpdateTrail", "DeleteTrail", "GetTrail", "GetTrailStatus"),
+    **_ops(_TRAIL, "StartLogging", "StopLogging"),
+    **_ops(("trail/{TrailName}",), "PutEventSelectors", "GetEventSelectors"),
+    **_ops(("{ResourceId}",), "AddTags", "RemoveTags"),
+    "ListTags": ("{ResourceIdList}",),
+    **_ops(("*",), "DescribeTrails", "ListTrails", "LookupEvents"),
 }
 
 _LOG_STREAM = ("log-group:{logGroupName}:log-stream:{logStreamName}",)
@@ -232,6 +256,10 @@ def _sts(operation: str, params: Params, place: Place) -> list[Need] | None:
 _TAG = {**_ops(("*",), "GetResources", "GetTagKeys", "GetTagValues")}
 
 
+# Members of Studio's calls that hold an execution role.
+_SETTINGS = ("DefaultUserSettings", "UserSettings", "DefaultSpaceSettings")
+
+
 def _passed_roles(service: str, operation: str, params: Params) -> list[Need]:
     """iam:PassRole on every role a Create or Update call hands to a service."""
     passes = _PASSES.get(service)
@@ -239,6 +267,8 @@ def _passed_roles(service: str, operation: str, params: Params) -> list[Need]:
         return []
     roles = [params[name] for name in ("RoleArn", "RoleARN", "ExecutionRoleArn") if params.get(name)]
     roles += [target["RoleArn"] for target in params.get("Targets") or [] if target.get("RoleArn")]
+    settings = [params[name] for name in _SETTINGS if params.get(name)]
+    roles += [each["ExecutionRole"] for each in settings if each.get("ExecutionRole")]
     return [Need("iam:PassRole", role, passes[0]) for role in roles]
 
 
@@ -262,6 +292,7 @@ def _s3(operation: str, params: Params, place: Place) -> list[Need] | None:
 _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
     "application-autoscaling": _table("application-autoscaling", _SCALING),
     "cloudformation": _table("cloudformation", _CLOUDFORMATION),
+    "cloudtrail": _table("cloudtrail", _CLOUDTRAIL),
     "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
     "events": _table("events", _EVENTS),
     "iam": _table("iam", _IAM, {"CreateRole": "TagRole", "CreateUser": "TagUser", "CreatePolicy": "TagPolicy"}),

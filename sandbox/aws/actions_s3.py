@@ -58,7 +58,13 @@ _OBJECT = {
     "PutObjectTagging": ("PutObjectTagging", "PutObjectVersionTagging"),
     "DeleteObjectTagging": ("DeleteObjectTagging", "DeleteObjectVersionTagging"),
     "PutObjectRetention": ("PutObjectRetention", "PutObjectRetention"),
-    "GetObjectRetention": ("GetObjectRetention", "GetObjectRetention"),
+}
+# What a new object may bring along -> the action that it needs besides.
+_ALONG = {
+    "Tagging": "PutObjectTagging",
+    "ObjectLockMode": "PutObjectRetention",
+    "ObjectLockRetainUntilDate": "PutObjectRetention",
+    "ObjectLockLegalHoldStatus": "PutObjectLegalHold",
 }
 
 
@@ -68,18 +74,24 @@ def s3_needs(operation: str, params: Mapping[str, Any]) -> list[tuple[str, str]]
     if operation == "ListBuckets":
         return [("s3:ListAllMyBuckets", "*")]
     if operation in _BUCKET:
-        return [(f"s3:{_BUCKET[operation]}", bucket)]
+        locked = operation == "CreateBucket" and params.get("ObjectLockEnabledForBucket")
+        actions = [_BUCKET[operation], *(("PutBucketObjectLockConfiguration", "PutBucketVersioning") if locked else ())]
+        return [(f"s3:{action}", bucket) for action in actions]
+    # moto takes the header for a yes whatever it says, so whoever sends it needs the permission.
+    bypass = ["s3:BypassGovernanceRetention"] if params.get("BypassGovernanceRetention") is not None else []
     if operation == "DeleteObjects":
         return [
-            ("s3:DeleteObjectVersion" if item.get("VersionId") else "s3:DeleteObject", f"{bucket}/{item['Key']}")
+            (action, f"{bucket}/{item['Key']}")
             for item in params["Delete"]["Objects"]
+            for action in ("s3:DeleteObjectVersion" if item.get("VersionId") else "s3:DeleteObject", *bypass)
         ]
     if operation not in _OBJECT:
         return None
     plain, versioned = _OBJECT[operation]
-    found = [(f"s3:{versioned if params.get('VersionId') else plain}", f"{bucket}/{params['Key']}")]
-    if params.get("Tagging") and operation in ("PutObject", "CopyObject", "CreateMultipartUpload"):
-        found.append(("s3:PutObjectTagging", f"{bucket}/{params['Key']}"))
+    key = f"{bucket}/{params['Key']}"
+    found = [(f"s3:{versioned if params.get('VersionId') else plain}", key), *((action, key) for action in bypass)]
+    if operation in ("PutObject", "CopyObject", "CreateMultipartUpload"):
+        found += [(f"s3:{action}", key) for name, action in _ALONG.items() if params.get(name)]
     if operation in ("CopyObject", "UploadPartCopy"):
         path, _, version = unquote(params["CopySource"]).removeprefix("/").partition("?versionId=")
         found.append(("s3:GetObjectVersion" if version else "s3:GetObject", f"arn:aws:s3:::{path}"))

@@ -16,23 +16,33 @@ from sandbox.aws.calls import Call
 from sandbox.aws.errors import AwsError
 from sandbox.aws.identity import Documents, Principal
 from sandbox.aws.policy import Decision, decide
-from sandbox.aws.statements import MalformedPolicy, Request, check, parse
+from sandbox.aws.statements import MalformedPolicy, Request, parse
+from sandbox.aws.written import Kind, check, size
 
 if TYPE_CHECKING:
     from sandbox.aws.core import Cloud
 
 log = logging.getLogger(__name__)
 
-# Calls that write a policy: operation -> (parameter, whether it is the policy of a resource).
+# Calls that write a policy: (service, operation) -> (parameter, what kind of policy it is).
 _WRITES = {
-    ("iam", "PutRolePolicy"): ("PolicyDocument", False),
-    ("iam", "PutUserPolicy"): ("PolicyDocument", False),
-    ("iam", "CreatePolicy"): ("PolicyDocument", False),
-    ("iam", "CreatePolicyVersion"): ("PolicyDocument", False),
-    ("iam", "CreateRole"): ("AssumeRolePolicyDocument", True),
-    ("iam", "UpdateAssumeRolePolicy"): ("PolicyDocument", True),
-    ("s3", "PutBucketPolicy"): ("Policy", True),
+    ("iam", "PutRolePolicy"): ("PolicyDocument", Kind.IDENTITY),
+    ("iam", "PutUserPolicy"): ("PolicyDocument", Kind.IDENTITY),
+    ("iam", "CreatePolicy"): ("PolicyDocument", Kind.IDENTITY),
+    ("iam", "CreatePolicyVersion"): ("PolicyDocument", Kind.IDENTITY),
+    ("iam", "CreateRole"): ("AssumeRolePolicyDocument", Kind.TRUST),
+    ("iam", "UpdateAssumeRolePolicy"): ("PolicyDocument", Kind.TRUST),
+    ("s3", "PutBucketPolicy"): ("Policy", Kind.BUCKET),
+    ("sqs", "CreateQueue"): ("Attributes", Kind.QUEUE),
+    ("sqs", "SetQueueAttributes"): ("Attributes", Kind.QUEUE),
 }
+_CODES = {
+    Kind.BUCKET: ("MalformedPolicy", "{}"),
+    Kind.QUEUE: ("InvalidAttributeValue", "Invalid value for the parameter Policy. {}"),
+}
+# Characters without white space (IAM user guide, "IAM and AWS STS quotas"); a role's inline policies count together.
+_LONGEST = {"CreatePolicy": 6144, "CreatePolicyVersion": 6144, "CreateRole": 2048, "UpdateAssumeRolePolicy": 2048}
+_LONGEST_INLINE = {"PutRolePolicy": 10240, "PutUserPolicy": 2048}
 
 
 def authorize(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime) -> None:
@@ -43,7 +53,7 @@ def authorize(cloud: Cloud, call: Call, principal: Principal, region: str, now: 
     if principal.kind != "root":
         wanted += _to_learn_of_absence(cloud, call)
         _require(cloud, call, principal, region, now, wanted)
-    _check_document(call)
+    _check_written(cloud, call)
 
 
 def _require(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime, wanted: list[Need]) -> None:
@@ -103,13 +113,32 @@ def resource_policies(cloud: Cloud, resource: str) -> Documents:
     return ()
 
 
-def _check_document(call: Call) -> None:
-    name, of_resource = _WRITES.get((call.service, call.operation), (None, False))
-    if name is None or call.params.get(name) is None:
+def _check_written(cloud: Cloud, call: Call) -> None:
+    """Refuse a policy that AWS would not take, and a boundary that moto would not keep."""
+    if (call.service, call.operation) == ("iam", "CreateUser") and call.params.get("PermissionsBoundary"):
+        raise AwsError("UnknownOperationException", "The local AWS keeps no permissions boundaries of users.")
+    name, kind = _WRITES.get((call.service, call.operation), ("", Kind.IDENTITY))
+    found = call.params.get(name)
+    document = (found or {}).get("Policy") if kind is Kind.QUEUE else found
+    if not document:
         return
-    document = call.params[name]
+    text = document.decode() if isinstance(document, bytes) else document
     try:
-        check(document.decode() if isinstance(document, bytes) else document, of_resource=of_resource)
+        check(text, kind, call.params.get("Bucket", ""))
     except MalformedPolicy as error:
-        code = "MalformedPolicy" if call.service == "s3" else "MalformedPolicyDocument"
-        raise AwsError(code, str(error)) from error
+        code, words = _CODES.get(kind, ("MalformedPolicyDocument", "{}"))
+        raise AwsError(code, words.format(error)) from error
+    if call.service == "iam":
+        _check_size(cloud, call, size(text))
+
+
+def _check_size(cloud: Cloud, call: Call, length: int) -> None:
+    limit = _LONGEST.get(call.operation)
+    if limit is None:
+        limit, iam, params = _LONGEST_INLINE[call.operation], cloud.directory.iam, call.params
+        owners = iam.users if call.operation == "PutUserPolicy" else {r.name: r for r in list(iam.roles.values())}
+        owner = owners.get(params.get("RoleName") or params["UserName"])
+        others = {} if owner is None else owner.policies
+        length += sum(size(text) for name, text in others.items() if name != params["PolicyName"])
+    if length > limit:
+        raise AwsError("LimitExceeded", f"Cannot exceed quota for PolicySize: {limit}", 409)

@@ -24,6 +24,7 @@ from sandbox.aws.signature import Scope
 SERVICES: dict[str, tuple[str, str]] = {
     "application-autoscaling": ("application-autoscaling", "application-autoscaling"),
     "cloudformation": ("cloudformation", "cloudformation"),
+    "cloudtrail": ("cloudtrail", "cloudtrail"),
     "events": ("events", "events"),
     "iam": ("iam", "iam"),
     "logs": ("logs", "logs"),

@@ -10,6 +10,8 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
 
 Context = Mapping[str, tuple[str, ...]]
 Conditions = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -17,28 +19,46 @@ Conditions = Mapping[str, Mapping[str, tuple[str, ...]]]
 VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 
-def pattern(template: str, context: Context, *, wild: bool, variables: bool) -> re.Pattern[str] | None:
+class Glob(Enum):
+    """What `*` and `?` of a policy value stand for."""
+
+    NONE = "themselves"
+    TEXT = "any characters"
+    ARN = "any characters of one of an ARN's six segments"
+
+
+def pattern(template: str, context: Context, glob: Glob, *, variables: bool) -> re.Pattern[str] | None:
     """A full-match pattern of a policy value; None when it uses a variable that has no value (it matches nothing).
 
-    `wild` makes `*` and `?` wildcards; the value of a variable and `${*}`, `${?}`, `${$}` are always literal.
+    The value of a variable and `${*}`, `${?}`, `${$}` are always literal.
     """
-    out: list[str] = []
-    place = 0
-    for found in VARIABLE.finditer(template) if variables else ():
-        out.append(_globbed(template[place : found.start()], wild))
-        value = _variable(found.group(1), context)
-        if value is None:
-            return None
-        out.append(re.escape(value))
-        place = found.end()
-    out.append(_globbed(template[place:], wild))
+    if not variables or "${" not in template:
+        return _compiled(template, glob, None)
+    values = tuple(_variable(found, context) for found in VARIABLE.findall(template))
+    return None if None in values else _compiled(template, glob, values)
+
+
+@lru_cache(maxsize=8192)
+def _compiled(template: str, glob: Glob, values: tuple[str, ...] | None) -> re.Pattern[str]:
+    """The pattern with the variables' values put in; without values, `${` is ordinary text."""
+    texts = [template] if values is None else VARIABLE.split(template)[::2]
+    out, colons = [_globbed(texts[0], glob, 0, template == "*")], texts[0].count(":")
+    for value, text in zip(values or (), texts[1:], strict=True):
+        out += [re.escape(value), _globbed(text, glob, colons + value.count(":"), False)]
+        colons += value.count(":") + text.count(":")
     return re.compile("".join(out), re.DOTALL)
 
 
-def _globbed(text: str, wild: bool) -> str:
-    if not wild:
+def _globbed(text: str, glob: Glob, colons: int, everything: bool) -> str:
+    """`colons` came before the text; until there are five of them, a wildcard of an ARN stays within its segment."""
+    if glob is Glob.NONE:
         return re.escape(text)
-    return "".join({"*": ".*", "?": "."}.get(char) or re.escape(char) for char in text)
+    out = []
+    for char in text:
+        colons += char == ":"
+        any_char = "." if glob is Glob.TEXT or colons >= 5 or everything else "[^:]"
+        out.append({"*": f"{any_char}*", "?": any_char}.get(char) or re.escape(char))
+    return "".join(out)
 
 
 def _variable(expression: str, context: Context) -> str | None:
@@ -170,25 +190,29 @@ def _matches(
         yield any(_match(base, want, value, context, variables) for want in wanted)
 
 
+_GLOBS = {"StringLike": Glob.TEXT, "ArnEquals": Glob.ARN, "ArnLike": Glob.ARN}
+
+
 def _match(base: str, wanted: str, actual: str, context: Context, variables: bool) -> bool:
-    if base in ("ArnEquals", "ArnLike"):
-        want_parts, parts = wanted.split(":", 5), actual.split(":", 5)
-        # A variable has colons of its own: such a value is compared as a whole, and so is "everything".
-        if wanted == "*" or VARIABLE.search(wanted):
-            want_parts, parts = [wanted], [actual]
-        if len(want_parts) != len(parts):
-            return False
-        return all(
-            (like := pattern(want, context, wild=True, variables=variables)) is not None and bool(like.fullmatch(part))
-            for want, part in zip(want_parts, parts, strict=True)
-        )
-    if base == "StringEqualsIgnoreCase":
-        wanted, actual = wanted.lower(), actual.lower()
     if base in _PATTERNS:
-        like = pattern(wanted, context, wild=base == "StringLike", variables=variables)
-        return like is not None and bool(like.fullmatch(actual))
-    exact = pattern(wanted, context, wild=False, variables=variables)
-    if exact is None:
-        return False
-    plain = VARIABLE.sub(lambda found: _variable(found.group(1), context) or "", wanted) if variables else wanted
-    return _PLAIN[base](plain, actual)
+        like = pattern(wanted, context, _GLOBS.get(base, Glob.NONE), variables=variables)
+        if like is None:
+            return False
+        return bool(
+            _ignoring_case(like).fullmatch(actual) if base == "StringEqualsIgnoreCase" else like.fullmatch(actual)
+        )
+    plain: str | None = wanted
+    if variables and "${" in wanted:
+        plain = _filled(wanted, context)
+    return plain is not None and _PLAIN[base](plain, actual)
+
+
+@lru_cache(maxsize=1024)
+def _ignoring_case(like: re.Pattern[str]) -> re.Pattern[str]:
+    return re.compile(like.pattern, like.flags | re.IGNORECASE)
+
+
+def _filled(wanted: str, context: Context) -> str | None:
+    """The text with its variables' values; None when one has none."""
+    values = [_variable(found, context) for found in VARIABLE.findall(wanted)]
+    return None if None in values else VARIABLE.sub(lambda found: _variable(found.group(1), context) or "", wanted)

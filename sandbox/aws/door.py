@@ -31,6 +31,8 @@ Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 # Doors of moto's own that know no signature: its control API, and a metadata service that hands out credentials.
 CLOSED = ("/moto-api", "/latest/meta-data", "/latest/api", "/favicon.ico")
 _XML_CODE = re.compile(rb"<Code>([^<]*)</Code>")
+_XML_REQUEST = re.compile(rb"(?<=<RequestId>)[^<]*(?=</RequestId>)")
+_REPLACED = ("connection", "transfer-encoding", "x-amzn-requestid", "x-amz-request-id")
 _XML_MESSAGE = re.compile(rb"<Message>([^<]*)</Message>")
 
 
@@ -91,7 +93,7 @@ class Door:
             self._record(visit, request, answer.code, error.message)
         else:
             self._record(visit, request, *_failure(status, headers, content))
-        headers = [(k, v) for k, v in headers if k.lower() not in ("connection", "transfer-encoding")]
+        headers, content = _stamped(headers, content, visit)
         if request.method != "HEAD" and not any(name.lower() == "content-length" for name, _ in headers):
             headers.append(("Content-Length", str(len(content))))
         start_response(status, headers)
@@ -206,6 +208,17 @@ def _failure(status: str, headers: list[tuple[str, str]], content: bytes) -> tup
         return code or status, body.get("message") or body.get("Message")
     code_found, message = _XML_CODE.search(content), _XML_MESSAGE.search(content)
     return (code_found[1].decode() if code_found else status), (message[1].decode() if message else None)
+
+
+def _stamped(headers: list[tuple[str, str]], content: bytes, visit: Visit) -> tuple[list[tuple[str, str]], bytes]:
+    """The answer under the request id of the record, whichever moto made up, so that the two can be joined."""
+    kept = [(name, value) for name, value in headers if name.lower() not in _REPLACED]
+    kept.append(("x-amz-request-id" if visit.service == "s3" else "x-amzn-RequestId", visit.request_id))
+    # An S3 object may be XML too, and is nobody's to change; S3 names its ids in the headers.
+    if visit.service != "s3" and content[:1] == b"<":
+        content = _XML_REQUEST.sub(visit.request_id.encode(), content)
+        kept = [(name, value) for name, value in kept if name.lower() != "content-length"]
+    return kept, content
 
 
 def _bytes(body: str | bytes) -> bytes:

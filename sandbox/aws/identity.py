@@ -131,7 +131,10 @@ class Directory:
         return tuple(
             parse(text)
             for each in owners
-            for text in [*each.policies.values(), *(_text(policy) for policy in each.managed_policies.values())]
+            for text in [
+                *each.policies.values(),
+                *(version_in_force(policy) for policy in each.managed_policies.values()),
+            ]
         )
 
     def boundary(self, principal: Principal) -> Documents | None:
@@ -140,7 +143,7 @@ class Directory:
         if role is None or not role.permissions_boundary_arn:
             return None
         policy = self.iam.managed_policies.get(role.permissions_boundary_arn)
-        return () if policy is None else (parse(_text(policy)),)
+        return () if policy is None else (parse(version_in_force(policy)),)
 
     @staticmethod
     def role_tags(role: Role) -> dict[str, str]:
@@ -173,5 +176,6 @@ def invalid_token() -> AwsError:
     return AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", 403)
 
 
-def _text(policy: ManagedPolicy) -> str:
+def version_in_force(policy: ManagedPolicy) -> str:
+    """The text of a managed policy's default version."""
     return next(version.document for version in policy.versions if version.is_default)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sandbox.aws.core import Cloud
+    from sandbox.aws.trail import Trail
 
 MOTO = "5.2.5"
 
@@ -60,6 +61,25 @@ REPLACED = (
     Seam("moto.sts.responses", "TokenResponse.get_caller_identity", ("self",)),
     Seam("moto.events.models", "Rule.send_to_targets", ("self", "original_event", "transform_input")),
     Seam("moto.events.responses", "EventsHandler.put_events", ("self",)),
+    Seam("moto.cloudtrail.responses", "CloudTrailResponse.create_trail", ("self",)),
+    Seam("moto.cloudtrail.responses", "CloudTrailResponse.update_trail", ("self",)),
+    Seam("moto.s3.models", "S3Backend.put_object"),
+    Seam(
+        "moto.s3.models",
+        "S3Backend.put_object_retention",
+        ("self", "bucket_name", "key_name", "version_id", "retention"),
+    ),
+    Seam("moto.s3.models", "S3Backend.put_bucket_versioning", ("self", "bucket_name", "status")),
+    Seam(
+        "moto.s3.models",
+        "S3Backend.put_object_lock_configuration",
+        ("self", "bucket_name", "lock_enabled", "mode", "days", "years"),
+    ),
+)
+# Operations that moto's response classes do not have.
+ADDED = (
+    Seam("moto.iam.responses", "IamResponse"),
+    Seam("moto.cloudtrail.responses", "CloudTrailResponse"),
 )
 USED = (
     Seam("moto.core.model", "OperationModel"),
@@ -73,6 +93,9 @@ USED = (
     Seam("moto.iam.models", "iam_backends"),
     Seam("moto.iam.models", "IAMBackend.get_groups_for_user", ("self", "user_name")),
     Seam("moto.s3.models", "s3_backends"),
+    Seam("moto.s3.models", "FakeBucket.has_default_lock"),
+    Seam("moto.s3.models", "FakeBucket.default_retention", ("self",)),
+    Seam("moto.s3.models", "FakeKey.is_locked", ("self", "governance_bypass")),
     Seam("moto.sqs.models", "sqs_backends"),
     Seam("moto.sqs.models", "SQSBackend.send_message"),
     Seam("moto.events.models", "EventsBackend.put_events", ("self", "events")),
@@ -84,13 +107,15 @@ USED = (
 )
 
 
-def install(cloud: Cloud) -> None:
+def install(cloud: Cloud, trail: Trail) -> None:
     """Put our decisions where moto made its own. Call once in a process, before the first request."""
     from moto.core.responses import ActionResult
     from moto.iam.access_control import PermissionResult
 
-    from sandbox.aws import sts
+    from sandbox.aws import lock, simulate, sts
+    from sandbox.aws.cloudtrail import require_bucket
     from sandbox.aws.eventbridge import Delivery, refuse_aws_sources
+    from sandbox.aws.lookup import lookup
 
     def already_examined(self: Any, iam_request_cls: type, resource: str = "*") -> None:
         # The door decided. A request that came another way has no caller, and this raises.
@@ -105,6 +130,15 @@ def install(cloud: Cloud) -> None:
     def bucket_policy_was_asked(self: Any, action: str, resource: str) -> Any:
         return PermissionResult.PERMITTED
 
+    def simulate_principal_policy(self: Any) -> Any:
+        return ActionResult(simulate.simulate_principal(cloud, cloud.call().params))
+
+    def simulate_custom_policy(self: Any) -> Any:
+        return ActionResult(simulate.simulate_custom(cloud, cloud.call().params))
+
+    def lookup_events(self: Any) -> Any:
+        return ActionResult(lookup(trail.path, cloud.call().params, datetime.now(UTC)))
+
     delivery = Delivery(cloud)
 
     def send_to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
@@ -118,7 +152,22 @@ def install(cloud: Cloud) -> None:
         ]
         return json.dumps({"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries})
 
-    sts_answers = (assume_role, get_caller_identity)
-    replacements = (already_examined, bucket_policy_was_asked, *sts_answers, send_to_targets, put_events)
+    def checked_trail(own: Any) -> Any:
+        def answer(self: Any) -> Any:
+            require_bucket(cloud, cloud.call().params)
+            return own(self)
+
+        return answer
+
+    found = {seam.name: seam.find() for seam in REPLACED}
+    replacements = (
+        *(already_examined, bucket_policy_was_asked, assume_role, get_caller_identity, send_to_targets, put_events),
+        *(checked_trail(found[f"CloudTrailResponse.{name}"]) for name in ("create_trail", "update_trail")),
+        *lock.replacements(found["S3Backend.put_object"], lambda: cloud.call().params),
+    )
     for seam, replacement in zip(REPLACED, replacements, strict=True):
         seam.replace(replacement)
+    iam, trails = (seam.find() for seam in ADDED)
+    for answer in (simulate_principal_policy, simulate_custom_policy):
+        setattr(iam, answer.__name__, answer)
+    trails.lookup_events = lookup_events

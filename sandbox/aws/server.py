@@ -70,7 +70,7 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     trail = Trail(cloud.state / "trail.jsonl", ACCOUNT, region)
     cloud.on_stop(trail.close)
     cloud.tag_readers.update(readers(cloud))
-    seams.install(cloud)
+    seams.install(cloud, trail)
     sagemaker.install(cloud)
     stacks.install(cloud)
     seed(cloud)

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.aws import context
 from sandbox.aws.errors import AwsError
-from sandbox.aws.identity import Directory, Principal, Session
+from sandbox.aws.identity import Directory, Principal, Session, version_in_force
 from sandbox.aws.policy import decide_trust
-from sandbox.aws.statements import MalformedPolicy, Request, Statement, Who, check, parse
+from sandbox.aws.statements import MalformedPolicy, Request, Statement, Who, parse
+from sandbox.aws.written import Kind, check
 
 if TYPE_CHECKING:
     from moto.iam.models import Role
@@ -190,10 +191,10 @@ def _session_policies(directory: Directory, params: Mapping[str, Any]) -> tuple[
         policy = directory.iam.managed_policies.get(item["arn"])
         if policy is None:
             raise AwsError("MalformedPolicyDocument", f"Policy {item['arn']} does not exist.")
-        documents.append(next(version.document for version in policy.versions if version.is_default))
+        documents.append(version_in_force(policy))
     for document in documents:
         try:
-            check(document, of_resource=False)
+            check(document, Kind.IDENTITY)
         except MalformedPolicy as error:
             raise AwsError("MalformedPolicyDocument", str(error)) from error
     return tuple(documents)

@@ -20,6 +20,16 @@ LONGEST_TEXT = 256
 _SECRET = frozenset(
     {"Body", "Data", "Policy", "PolicyDocument", "TemplateBody", "SecretAccessKey", "SessionToken", "AuthParameters"}
 )
+# Calls on data: CloudTrail keeps them in a trail's files only, LookupEvents does not know them.
+_DATA = {
+    "s3": ("GetObject", "HeadObject", "PutObject", "DeleteObject", "CopyObject", "ListObject", "UploadPart"),
+    "sagemaker-runtime": ("Invoke",),
+    "sqs": ("SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"),
+    "cloudwatch": ("PutMetricData", "GetMetricData"),
+    "logs": ("PutLogEvents",),
+    "events": ("PutEvents",),
+}
+_READS = ("Get", "List", "Describe", "Head", "Lookup", "Search", "Simulate", "Validate", "Filter", "AssumeRole")
 _SOURCES = {"sagemaker-runtime": "sagemaker", "cloudwatch": "monitoring", "resourcegroupstaggingapi": "tagging"}
 
 
@@ -27,6 +37,7 @@ class Trail:
     """Keeps the last calls in memory and all of them in a file, one JSON object a line."""
 
     def __init__(self, path: Path, account: str, region: str) -> None:
+        self.path = path
         self._file = path.open("a", encoding="utf-8")
         self._account = account
         self._region = region
@@ -46,6 +57,7 @@ class Trail:
     ) -> None:
         """Record one call; `claimed` (service, operation) names a request that was refused before it was understood."""
         service, operation = (call.service, call.operation) if call else claimed
+        data = operation.startswith(_DATA.get(service, ()))
         record: dict[str, Any] = {
             "eventVersion": "1.11",
             "eventID": str(uuid.uuid4()),
@@ -57,7 +69,11 @@ class Trail:
             "userAgent": user_agent[:LONGEST_TEXT],
             "userIdentity": _identity(principal),
             "requestParameters": redact(call.params) if call else None,
+            "readOnly": operation.startswith(_READS),
             "requestID": request_id,
+            "eventType": "AwsApiCall",
+            "managementEvent": not data,
+            "eventCategory": "Data" if data else "Management",
             "recipientAccountId": self._account,
         }
         if error_code:

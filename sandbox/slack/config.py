@@ -14,7 +14,10 @@ DEFAULT_FILE = Path(__file__).parent.parent / "config" / "workspace.yaml"
 
 @dataclass(frozen=True)
 class User:
-    """A member of the workspace. `display` is what the page shows, `name` the handle behind `@`."""
+    """A member of the workspace. `display` is what the page shows, `name` the handle behind `@`.
+
+    `is_restricted`: a guest. `deleted`: deactivated.
+    """
 
     id: str
     name: str
@@ -22,8 +25,11 @@ class User:
     initials: str
     color: str
     about: str = ""
+    role: str = ""
+    """What the app lets them do, as its commands name it; empty for somebody the app does not know."""
     is_bot: bool = False
     is_restricted: bool = False
+    deleted: bool = False
     tz: str = "Etc/UTC"
 
 
@@ -54,6 +60,8 @@ class App:
     shortcuts: Sequence[Mapping[str, str]]
     events: Sequence[str]
     scopes: Sequence[str]
+    anybody: Sequence[str] = ()
+    """Commands worth suggesting to somebody without a role."""
 
 
 @dataclass
@@ -83,7 +91,7 @@ class Config:
 
     team: Mapping[str, str]
     app: App
-    users: Mapping[str, User]
+    users: dict[str, User]
     channels: Sequence[ChannelSeed]
     suggestions: Sequence[Mapping[str, str]]
     rules: Rules

@@ -55,6 +55,7 @@ class Control:
             "submit": self._submit,
             "close": self._close,
             "read": self._read,
+            "member": self._member,
             "fault": self._fault,
             "rules": self._rules,
             "verify": self._verify,
@@ -117,6 +118,9 @@ class Control:
     async def _read(self, body: Json) -> Json:
         self._workspace.read(body["user"], self._workspace.channel(body["channel"]).id)
         return {}
+
+    async def _member(self, body: Json) -> Json:
+        return asdict(self._workspace.member(body.pop("user"), **body))
 
     async def _fault(self, body: Json) -> Json:
         if body.get("kind") == "clear":

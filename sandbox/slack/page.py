@@ -136,8 +136,15 @@ class Page:
         return HTMLResponse(self._pages.page("form.html", view=view) if view else "")
 
     async def commands(self, request: Request) -> Response:
-        """What the command box suggests."""
-        return JSONResponse(self._suggestions.current())
+        """What the command box suggests to the person: the commands that name their role."""
+        user, _ = self._who_and_where(request)
+        known = self._suggestions.current()
+        return JSONResponse(known | {"commands": [each for each in known["commands"] if self._offered(each, user)]})
+
+    def _offered(self, command: Json, user: User) -> bool:
+        if not user.role:
+            return command["name"] in self._workspace.config.app.anybody
+        return user.role in command.get("roles", [user.role])
 
     async def stream(self, request: Request) -> Response:
         """Server-sent events for one person looking at one channel."""

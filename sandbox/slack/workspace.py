@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox.slack.config import Config, User
@@ -75,6 +75,15 @@ class Workspace:
         if user not in self.config.users:
             raise NoSuchThing(f"there is no user {user!r}; there are {', '.join(self.config.users)}")
         return self.config.users[user]
+
+    def member(self, id: str, **facts: Any) -> User:
+        """Change what is known of a member; somebody new joins every channel that is not private."""
+        known = self.config.users.get(id) or User(id, name=id.lower(), display=id, initials="?", color="#6b7280")
+        self.config.users[id] = replace(known, **facts)
+        for channel in self.channels.values():
+            if not channel.is_private and not channel.with_user:
+                channel.members.add(id)
+        return self.config.users[id]
 
     def channel(self, channel: str) -> Channel:
         """A channel by id or name. Raises `NoSuchThing`."""

@@ -22,7 +22,7 @@ def visitor(sandbox: Sandbox, browser: Browser) -> Iterator[Visitor]:
 
 
 def test_a_newcomer_finds_what_to_type(visitor: Visitor) -> None:
-    visitor.arrive()
+    visitor.arrive("C0STAGING")  # a channel in which nobody else writes: the welcome stands where nothing was said
     expect(visitor.page.locator("#welcome")).to_contain_text("/mlops whoami")
     expect(visitor.page.locator("#nav .person")).to_have_count(6)
     visitor.page.locator("#welcome [data-fill='/mlops whoami']").click()

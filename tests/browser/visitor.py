@@ -21,9 +21,9 @@ class Visitor:
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self._url = url.rstrip("/")
 
-    def arrive(self) -> None:
-        """Open the page as a newcomer does: without choosing anything."""
-        self.page.goto(self._url)
+    def arrive(self, channel: str = "") -> None:
+        """Open the page as a newcomer does, without choosing anything; or as a link to a channel does."""
+        self.page.goto(f"{self._url}?channel={channel}" if channel else self._url)
         expect(self.page.locator("#command")).to_be_focused()
 
     def become(self, user: str) -> None:

@@ -6,14 +6,14 @@ from importlib.metadata import version
 
 import pytest
 
-from sandbox.aws.seams import MOTO, REPLACED, USED, Seam
+from sandbox.aws.seams import ADDED, MOTO, REPLACED, USED, Seam
 
 
 def test_the_pinned_version() -> None:
     assert version("moto") == MOTO
 
 
-@pytest.mark.parametrize("seam", [*REPLACED, *USED], ids=lambda seam: f"{seam.module}.{seam.name}")
+@pytest.mark.parametrize("seam", [*REPLACED, *ADDED, *USED], ids=lambda seam: f"{seam.module}.{seam.name}")
 def test_seam(seam: Seam) -> None:
     assert seam.mismatch() is None
 

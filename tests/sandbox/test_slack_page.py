@@ -102,6 +102,16 @@ def test_commands_are_read_again_when_they_change(slack: Slack, commands: Path) 
     assert "commands.json" in slack.client.get("/page/commands").json()["problem"]
 
 
+def test_commands_are_suggested_to_those_who_may(slack: Slack, commands: Path) -> None:
+    roles = {"whoami": ["data-scientist", "stakeholder"], "pipeline run": ["data-scientist"], "else": []}
+    commands.write_text(json.dumps([{"name": name, "roles": roles[name]} for name in roles]))
+    offered = {
+        user: [each["name"] for each in slack.client.get("/page/commands", params={"user": user}).json()["commands"]]
+        for user in ("U0DS1", "U0STK", "U0ML1", "U0NEW")
+    }
+    assert offered == {"U0DS1": ["whoami", "pipeline run"], "U0STK": ["whoami"], "U0ML1": [], "U0NEW": ["whoami"]}
+
+
 def test_the_inspector_shows_the_wire(slack: Slack) -> None:
     assert "Nothing yet" in fragment(slack, "inspector", user="U0NEW")
     slack.control("command", user="U0NEW", channel="C0DEV", text="/mlops who < me")

@@ -85,7 +85,8 @@ def test_a_rejected_request_changes_nothing(sandbox: Sandbox, in_staging: str) -
     ds, ml = sandbox.slack.person("U0DS1"), sandbox.slack.person("U0ML2")
     after = ds.types("registry request 1 --to staging")
     asked = ds.sees("Approval needed", button="Reject…", after=after)
-    ml.sees("Rejected", "Nothing was changed", after=ml.presses(asked, "Reject…"))
+    why = ml.sees("Say why", after=ml.presses(asked, "Reject…"))
+    ml.sees("Rejected", "not good enough", after=ml.presses(why, "The metrics are not good enough"))
     told = ml.asks("registry list --env staging", "in staging")["words"]
     assert f"v{int(in_staging) + 1}" not in told
 

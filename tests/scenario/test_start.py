@@ -73,6 +73,19 @@ def test_the_control_c_of_a_start_leaves_no_process(tmp_path: Path) -> None:
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_a_part_that_dies_is_named_and_the_rest_is_stopped(tmp_path: Path) -> None:
+    with foreground(tmp_path, until="AWS") as demo:
+        family = psutil.Process(demo.pid).children(recursive=True)
+        next(process for process in family if "sandbox.aws" in process.cmdline()).kill()
+        assert demo.wait(30) == 1
+    said = (tmp_path / "said").read_text()
+    assert re.search(r"aws was ended by SIGKILL|(infra|publish|load) ended with status 1", said), said
+    assert "Its last lines" in said
+    assert "Traceback" not in said.split("Its last lines")[0]
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not [process.cmdline() for process in alive]
+
+
 def test_a_killed_supervisor_takes_everything_with_it(tmp_path: Path) -> None:
     with foreground(tmp_path, until="AWS") as demo:
         family = psutil.Process(demo.pid).children(recursive=True)

@@ -17,8 +17,9 @@ def test_whoami_names_the_role_and_the_session(ds: Person) -> None:
 
 def test_help_lists_every_noun_and_explains_a_command(ds: Person) -> None:
     told = ds.asks("help", "What you can type")["words"]
-    for name in ("pipeline run", "registry approve", "deployment predict", "approvals list", "whoami"):
+    for name in ("pipeline run", "registry request", "deployment predict", "approvals list", "whoami"):
         assert name in told
+    assert "registry approve" not in told, "help shows what this person may not do"
     explained = ds.asks("help pipeline run", "pipeline run:")["words"]
     assert "--epochs" in explained
     assert "1..300" in explained

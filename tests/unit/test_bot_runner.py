@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,12 +13,13 @@ from botocore.exceptions import ClientError
 from sqlalchemy import Engine, text
 
 from bot.runner import Case, Runner
+from commands import approvals as deciding
 from commands.command import Approval, Command, Context, Person, Plan, command
 from commands.reply import Audience, Fact, Follow, Outcome, Reply
-from pipeline.errors import BadInput, NotFound
+from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Names
 from pipeline.tracking import Tracking
-from state import approvals, audit, invocations
+from state import approvals, audit, grants, invocations
 from state.invocations import Arrival
 
 PEOPLE = {"U0DS1": "data-scientist", "U0ML1": "ml-engineer", "U0ML2": "ml-engineer"}
@@ -28,11 +32,13 @@ class Place:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.tags: list[Mapping[str, str]] = []
+        self.notify: Mapping[str, str] = {}
 
     def person(self, team: str, user: str, name: str) -> Person | None:
-        return Person(team, user, name or user, PEOPLE[user]) if user in PEOPLE else None
+        held = grants.active(self.engine, team, user, kind="elevation")
+        return Person(team, user, name or user, PEOPLE[user], held) if user in PEOPLE else None
 
-    def able(self, role: str, team: str) -> Sequence[str]:
+    def able(self, role: str, team: str, *, standing: bool = False) -> Sequence[str]:
         return [user for user, given in PEOPLE.items() if given == role]
 
     def advice(self, user: str) -> str:
@@ -47,7 +53,7 @@ class Place:
 
         return Context(
             case.person, case.asked.id, Names("1", "r"), client, Tracking(""), self.engine, case.asked.channel,
-            tags.get("approval"),
+            tags.get("approval"), notify=self.notify,
         )  # fmt: skip
 
 
@@ -63,6 +69,7 @@ class World:
         self.typed = 0
         self.commands: dict[str, Command] = {}
         monkeypatch.setattr("bot.runner.parse", self.parse)
+        monkeypatch.setattr("commands.approvals.parse", self.parse)
         self.declare("look", lambda ctx: Reply(title="seen"))
         self.declare("change", self._changed("change"), changes=True, audience=Audience.CHANNEL)
         plan = lambda ctx: Plan("do it", [Fact("Digest", self.digest)], {"digest": self.digest})  # noqa: E731
@@ -70,7 +77,7 @@ class World:
         self.declare("both", self._changed("both"), changes=True, approval=Approval("ml-engineer"), plan=plan)
 
     def declare(self, name: str, handler: Callable[..., Reply], **how: Any) -> None:
-        self.commands[name] = command(name, **how)(handler).__command__  # type: ignore[attr-defined]
+        self.commands[name] = command(name, **{"allowed": None, **how})(handler).__command__  # type: ignore[attr-defined]
 
     def parse(self, line: str) -> tuple[Command, dict[str, Any]]:
         word, *rest = line.split()
@@ -179,9 +186,9 @@ def test_what_asks_first_runs_only_with_yes(world: World) -> None:
 
 
 def approve(world: World, id: str, by: str = "U0ML1") -> Reply:
-    """What `approvals approve` does, then the invocation it enqueues."""
-    row = approvals.decide(world.engine, id, by=by, approve=True)
-    world.declare("approve", lambda ctx: Reply(title="Approved", then=row.command, approval=row.id), changes=True)
+    """What `approvals approve` does, and the invocation that is queued together with the decision."""
+    row = approvals.get(world.engine, id)
+    world.declare("approve", lambda ctx: deciding.decide(ctx, row, approve=True), changes=True)
     world.type("approve", user=by)
     return world.work()
 
@@ -309,9 +316,7 @@ def test_from_a_terminal_nothing_is_posted_but_a_standing_card_is_edited(world: 
     asked = world.type("both")
     assert asked.approval is not None
     row = approvals.get(world.engine, asked.approval)
-    from commands.approvals import card
-
-    world.declare("edit", lambda ctx: Reply(title="only printed", also=(card(row),)))
+    world.declare("edit", lambda ctx: Reply(title="only printed", also=(deciding.card(row),)))
     before = world.rows("SELECT id, revision FROM outbox ORDER BY id")
     world.type("edit", channel=None)
     after = world.rows("SELECT id, revision FROM outbox ORDER BY id")
@@ -335,3 +340,209 @@ def test_not_found_names_the_nearest(world: World) -> None:
     reply = world.type("show")
     assert (reply.outcome, reply.title) == (Outcome.ERROR, "There is no execution 'abc'.")
     assert "abd" in str(reply.text)
+
+
+# --- who acts as what, for a while -----------------------------------------------------------------------------------
+
+
+def elevate(world: World, user: str = "U0DS1", role: str = "ml-engineer") -> grants.Grant:
+    lasts = timedelta(hours=1)
+    return grants.begin(
+        world.engine, "elevation", team="T0GC", user=user, role=role, lasts=lasts, reason="night", invocation="i"
+    )
+
+
+def over(world: World, table: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {table} SET expires_at = now() - interval '1 s'"))
+
+
+def test_an_elevated_person_acts_in_the_first_role_that_may_and_it_shows_until_it_ends(world: World) -> None:
+    world.declare("engineers", lambda ctx: Reply(title=ctx.person.role), allowed={"ml-engineer": ("prod",)})
+    world.declare("scientists", lambda ctx: Reply(title=ctx.person.role), allowed={"data-scientist": ("dev",)})
+    elevate(world)
+    reply = world.type("engineers")
+    assert reply.title == "ml-engineer"
+    assert "acting as ml-engineer until" in str(reply.context)
+    own = world.type("scientists")
+    assert (own.title, own.context) == ("data-scientist", "")
+    over(world, "grants")
+    assert world.type("engineers").title == "data-scientist"  # AWS will say no
+    assert [row.role for row in world.rows("SELECT role FROM audit WHERE phase = 'closed' ORDER BY id")] == [
+        "ml-engineer",
+        "data-scientist",
+        "data-scientist",
+    ]
+
+
+def test_somebody_else_s_elevation_is_not_mine(world: World) -> None:
+    world.declare("engineers", lambda ctx: Reply(title=ctx.person.role), allowed={"ml-engineer": ("prod",)})
+    elevate(world, user="U0DS2")
+    assert world.type("engineers").title == "data-scientist"
+
+
+def test_an_approver_whose_role_was_taken_away_before_it_runs_loses(world: World, monkeypatch: Any) -> None:
+    asked = world.type("both")
+    row = approvals.get(world.engine, asked.approval or "")
+    world.declare("approve", lambda ctx: deciding.decide(ctx, row, approve=True), changes=True)
+    world.type("approve", user="U0ML1")
+    monkeypatch.setitem(PEOPLE, "U0ML1", "data-scientist")
+    reply = world.work()
+    assert (reply.outcome, world.done) == (Outcome.ERROR, [])
+    assert "another ml-engineer" in reply.title
+    assert approvals.get(world.engine, row.id).state == "approved"
+
+
+def test_an_approver_whose_elevation_has_ended_before_it_runs_loses(world: World, monkeypatch: Any) -> None:
+    monkeypatch.setitem(PEOPLE, "U0DS2", "data-scientist")
+    elevate(world, user="U0DS2")
+    asked = world.type("both")
+    row = approvals.get(world.engine, asked.approval or "")
+    world.declare("approve", lambda ctx: deciding.decide(ctx, row, approve=True), changes=True)
+    world.type("approve", user="U0DS2")
+    assert approvals.get(world.engine, row.id).state == "approved"
+    over(world, "grants")
+    assert (world.work().outcome, world.done) == (Outcome.ERROR, [])
+
+
+def test_two_decisions_at_one_moment_give_one_and_it_runs_once(world: World) -> None:
+    asked = world.type("both")
+    row = approvals.get(world.engine, asked.approval or "")
+    start = threading.Barrier(6)
+
+    def decide(case: tuple[str, bool]) -> str:
+        user, agree = case
+        ctx = Context(
+            Person("T0GC", user, user, "ml-engineer"), "i", Names("1", "r"), lambda _: None, Tracking(""), world.engine
+        )
+        start.wait()
+        try:
+            return deciding.decide(ctx, row, approve=agree, reason="because").title.split(":")[0]
+        except Refused as error:
+            assert "already" in error.message
+            return "too late"
+
+    cases = [(user, agree) for user in ("U0ML1", "U0ML2", "U0ML3") for agree in (True, False)]
+    with ThreadPoolExecutor(6) as pool:
+        won = [word for word in pool.map(decide, cases) if word != "too late"]
+    assert len(won) == 1
+    queued = world.rows("SELECT text, user_id FROM invocations WHERE surface = 'approval'")
+    assert len(queued) == (won == ["Approved"])
+
+
+def test_a_decision_and_its_run_are_stored_together_or_not_at_all(world: World, monkeypatch: Any) -> None:
+    asked = world.type("both")
+    row = approvals.get(world.engine, asked.approval or "")
+
+    def dies(*_: object) -> None:
+        raise OSError("the worker dies here")
+
+    monkeypatch.setattr("state.invocations.accept", dies)
+    ctx = Context(
+        Person("T0GC", "U0ML1", "x", "ml-engineer"), "i", Names("1", "r"), lambda _: None, Tracking(""), world.engine
+    )
+    with pytest.raises(OSError, match="dies here"):
+        deciding.decide(ctx, row, approve=True)
+    assert approvals.get(world.engine, row.id).state == "pending"
+
+
+# --- break-glass -----------------------------------------------------------------------------------------------------
+
+
+def glass(world: World, user: str = "U0ML1", env: str = "prod") -> grants.Grant:
+    return grants.begin(
+        world.engine, "break-glass", team="T0GC", user=user, role="ml-engineer", lasts=timedelta(minutes=15),
+        reason="down", invocation="i", resource=f"groundcrew-{env}-detector",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def guarded(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A world in which every line is about prod."""
+    plain = world.parse
+
+    def parse(line: str) -> tuple[Command, dict[str, Any]]:
+        command, arguments = plain(line)
+        return command, arguments | {"env": "prod"}
+
+    def change(ctx: Context, env: str) -> Reply:
+        world.done.append(f"{ctx.approval} {ctx.person.role}")
+        return Reply(title="changed")
+
+    monkeypatch.setattr("bot.runner.parse", parse)
+    plan = lambda ctx, env: Plan("do it", [], {})  # noqa: E731
+    world.declare("risky", change, changes=True, approval=Approval("ml-engineer"), plan=plan)
+    return world
+
+
+def test_under_break_glass_it_runs_at_once_tagged_loud_and_recorded(guarded: World) -> None:
+    broken = glass(guarded)
+    reply = guarded.type("risky", user="U0ML1")
+    assert (reply.outcome, guarded.done) == (Outcome.OK, [f"{broken.id} ml-engineer"])
+    assert guarded.place.tags[-1] == {"approval": broken.id, "requester": "U0ML1"}
+    assert guarded.rows("SELECT type, approval FROM audit WHERE phase = 'closed'") == [("break-glass", broken.id)]
+    sent = guarded.rows("SELECT channel, content->>'text' AS text FROM outbox ORDER BY id")
+    assert [row.channel for row in sent] == ["C0DEV", "U0ML2"]
+    assert all(broken.id in row.text and "down" in row.text for row in sent)
+    assert approvals.list(guarded.engine) == []
+
+
+@pytest.mark.parametrize("case", ["other person", "other resource", "over", "role lost"])
+def test_break_glass_is_for_one_person_one_resource_one_quarter_of_an_hour(
+    guarded: World, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    glass(guarded, user="U0ML2" if case == "other person" else "U0ML1", env="staging" if "resource" in case else "prod")
+    if case == "over":
+        over(guarded, "grants")
+    if case == "role lost":
+        monkeypatch.setitem(PEOPLE, "U0ML1", "data-scientist")
+    reply = guarded.type("risky", user="U0ML1")
+    assert (reply.outcome, guarded.done) == (Outcome.PENDING_APPROVAL, [])
+
+
+def test_what_asks_first_still_asks_under_break_glass(guarded: World) -> None:
+    def delete(ctx: Context, env: str, yes: bool = False) -> Reply:
+        guarded.done.append("deleted")
+        return Reply(title="deleted")
+
+    plan = lambda ctx, env, yes=False: Plan("delete it", [], {})  # noqa: E731
+    how: dict[str, Any] = {"changes": True, "approval": Approval("ml-engineer"), "confirm": True, "plan": plan}
+    guarded.declare("delete", delete, **how)
+    glass(guarded)
+    assert guarded.type("delete", user="U0ML1").outcome is Outcome.NEEDS_CONFIRMATION
+    assert guarded.done == []
+    assert guarded.type("delete --yes", user="U0ML1").title == "deleted"
+
+
+# --- who is who ------------------------------------------------------------------------------------------------------
+
+
+def test_whom_slack_no_longer_vouches_for_is_refused_whatever_they_type(world: World) -> None:
+    def person(team: str, user: str, name: str) -> Person | None:
+        raise Refused(f"Nothing is done for {user}: they are a guest in this workspace.", "Ask.")
+
+    world.place.person = person  # type: ignore[method-assign]
+    for line in ("change", "lok"):
+        assert "guest" in world.type(line).title
+    assert world.done == []
+    assert world.rows("SELECT outcome FROM audit WHERE phase = 'closed'") == [("denied",), ("denied",)]
+
+
+def test_a_broken_access_file_stops_everybody_and_says_where(world: World) -> None:
+    def person(team: str, user: str, name: str) -> Person | None:
+        raise BadInput("access.yaml, line 4: unknown role 'king'.", "See the form.")
+
+    world.place.person = person  # type: ignore[method-assign]
+    reply = world.type("change")
+    assert ("line 4" in reply.title, world.done) == (True, [])
+
+
+def test_a_copy_in_another_channel_is_edited_together_with_the_card(world: World) -> None:
+    world.place.notify = {"ml-engineer": "C0PROD"}
+    asked = world.type("both")
+    assert asked.approval is not None
+    slot = f"approval-{asked.approval}"
+    query = "SELECT slot, channel, content->>'text' AS text FROM outbox WHERE slot LIKE 'approval-%' ORDER BY id"
+    assert [(row.slot, row.channel) for row in world.rows(query)] == [(slot, "C0DEV"), (f"{slot}#C0PROD", "C0PROD")]
+    approve(world, asked.approval)
+    assert ["used" in row.text for row in world.rows(query)] == [True, True]

@@ -264,6 +264,18 @@ def test_a_picture_is_uploaded_once_and_shown_in_the_message(engine: Engine, sla
     assert [block["slack_file"] for block in blocks_of(message) if block["type"] == "image"] == [{"id": "F1"}]
 
 
+def test_a_file_that_is_no_picture_goes_with_its_words(engine: Engine, slack: FakeSlack, sending: Any) -> None:
+    document = {"picture": b'{"id": 1}', "picture_name": "audit.jsonl"}
+    put(engine, "the file", channel="C0DEV", content=render(Reply(title="2 audit records")), **document)
+    sending()
+    until(lambda: states(engine) == ["sent"])
+    assert rows(engine)[0].picture is None
+    (file,) = slack.files
+    assert (file["file"], file["filename"], file["channel"]) == (b'{"id": 1}', "audit.jsonl", "C0DEV")
+    assert file["initial_comment"] == "2 audit records"
+    assert slack.messages == {}
+
+
 def test_when_the_form_is_refused_the_words_are_sent(engine: Engine, slack: FakeSlack, sending: Any) -> None:
     slack.before["post"].append(refusal("invalid_blocks", errors=["unsupported type: table"]))
     put(engine, "", content=render(Reply(title="the words")))

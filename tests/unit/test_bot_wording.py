@@ -84,5 +84,5 @@ def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
 def test_commands_are_printed_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["commands"]) == 0
     found = {each["name"]: each for each in json.loads(capsys.readouterr().out)}
-    assert set(found["pipeline run"]) == {"name", "summary", "usage", "example"}
+    assert set(found["pipeline run"]) == {"name", "summary", "usage", "example", "roles"}
     assert found["pipeline run"]["usage"].startswith("pipeline run")

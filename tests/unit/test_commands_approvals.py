@@ -13,12 +13,14 @@ from commands import approvals as commands
 from commands import registry
 from commands.command import Context, Person
 from commands.parsing import parse
-from commands.reply import Mention
+from commands.reply import Mention, Outcome
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Names
 from pipeline.tracking import Tracking
 from state import approvals
 from state.approvals import STATES, ApprovalRow
+from state.grants import Grant
+from state.invocations import Arrival
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 ROW = ApprovalRow(
@@ -42,6 +44,27 @@ ROW = ApprovalRow(
 )
 
 
+GRANT = Grant(
+    id="Gabcde",
+    kind="elevation",
+    team="T0GC",
+    user_id="U0DS2",
+    role="ml-engineer",
+    resource=None,
+    reason="",
+    approval="Aother",
+    decided_by="U0ML1",
+    channel=None,
+    invocation="i",
+    created_at=NOON,
+    expires_at=NOON,
+    ended_at=None,
+    reviewed_by=None,
+    reviewed_at=None,
+    finding="",
+)
+
+
 def context(user: str, role: str) -> Context:
     return Context(
         person=Person("T0GC", user, user, role),
@@ -58,8 +81,10 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What reached the database; it answers as if this decision had won."""
     calls: list[dict[str, Any]] = []
 
-    def decide(engine: object, id: str, *, by: str, approve: bool, reason: str = "") -> ApprovalRow:
-        calls.append({"id": id, "by": by, "approve": approve, "reason": reason})
+    def decide(
+        engine: object, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
+    ) -> ApprovalRow:
+        calls.append({"id": id, "by": by, "approve": approve, "reason": reason, "run": run and run.text})
         return replace(ROW, state="approved" if approve else "rejected", decided_by=by, reason=reason, decided_at=NOON)
 
     monkeypatch.setattr(approvals, "decide", decide)
@@ -68,18 +93,42 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 def test_an_approval_runs_the_very_command_that_was_asked_for(decided: list[dict[str, Any]]) -> None:
     reply = commands.decide(context("U0ML1", "ml-engineer"), ROW, approve=True)
-    assert (reply.then, reply.approval) == (ROW.command, ROW.id)
-    assert [message.slot for message in reply.also] == ["approval-Aabcde"]
-    assert reply.also[0].actions == ()
+    assert reply.approval == ROW.id
+    assert decided == [{"id": "Aabcde", "by": "U0ML1", "approve": True, "reason": "", "run": ROW.command}]
     assert Mention("U0ML1") in reply.context
     assert Mention("U0DS1") in reply.context
 
 
 def test_a_rejection_runs_nothing_and_keeps_its_reason(decided: list[dict[str, Any]]) -> None:
     reply = commands.decide(context("U0ML1", "ml-engineer"), ROW, approve=False, reason="too few photos")
-    assert (reply.then, reply.approval) == (None, None)
-    assert decided == [{"id": "Aabcde", "by": "U0ML1", "approve": False, "reason": "too few photos"}]
-    assert ": too few photos" in reply.also[0].text
+    assert decided == [{"id": "Aabcde", "by": "U0ML1", "approve": False, "reason": "too few photos", "run": None}]
+    assert "too few photos" in reply.context
+
+
+@pytest.mark.parametrize("reason", ["", "   "])
+def test_a_rejection_without_a_reason_is_answered_with_what_to_type(decided: list[dict[str, Any]], reason: str) -> None:
+    reply = commands.decide(context("U0ML1", "ml-engineer"), ROW, approve=False, reason=reason)
+    assert decided == []
+    assert reply.outcome is Outcome.NEEDS_CONFIRMATION
+    for action in reply.actions:
+        command, arguments = parse(action.command)
+        assert (command.name, arguments["id"]) == ("approvals reject", "Aabcde")
+        assert arguments["reason"]
+
+
+def test_who_holds_the_role_for_a_while_may_decide(decided: list[dict[str, Any]]) -> None:
+    me = context("U0DS2", "data-scientist")
+    commands.decide(replace(me, person=replace(me.person, elevations=(GRANT,))), ROW, approve=True)
+    assert decided[0]["by"] == "U0DS2"
+
+
+def test_but_not_on_giving_that_role_to_somebody_else(decided: list[dict[str, Any]]) -> None:
+    me = context("U0DS2", "data-scientist")
+    row = replace(ROW, command='access request ml-engineer --for 2h --reason "mine"')
+    with pytest.raises(Refused, match="takes the role ml-engineer"):
+        commands.decide(replace(me, person=replace(me.person, elevations=(GRANT,))), row, approve=True)
+    commands.decide(context("U0ML1", "ml-engineer"), row, approve=True)
+    assert [call["by"] for call in decided] == ["U0ML1"]
 
 
 @pytest.mark.parametrize("approve", [True, False])
@@ -103,7 +152,7 @@ def test_only_an_open_card_has_buttons(state: Any) -> None:
     assert bool(card.actions) == (state == "pending")
     for action in card.actions:
         assert parse(action.command)[1]["id"] == "Aabcde"
-        assert action.confirm is not None
+    assert [action.label for action in card.actions if action.confirm] == (["Approve…"] if card.actions else [])
 
 
 def test_a_promotion_is_found_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:

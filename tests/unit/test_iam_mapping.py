@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from iam.mapping import ROLES, load
+from iam.mapping import ROLES, AccessFile, load
 from pipeline.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +52,19 @@ def test_somebody_without_a_role_is_told_whom_to_ask(tmp_path: Path) -> None:
         ("- U0B1", "- U0A1", 6, "U0A1 is named twice"),
         ("- U0B1", "- bob", 6, "'bob' is not the id of a Slack user"),
         ("- U0B1", "- [U0B1]", 6, "must be a text"),
+        ("- U0B1", "- S0GROUP1", 6, "S0GROUP1 is a user group, and a group never grants staging or prod"),
+        ("- U0B1", '- "<!subteam^S0GROUP1|ml>"', 6, "is a user group, and a group never grants staging or prod"),
+        ("- U0B1", '- "@ml-engineers"', 6, "is a user group, and a group never grants staging or prod"),
+        ("stakeholder: []", "stakeholder: [S0GROUP1]", 9, "a group never grants staging or prod"),
+        ("[U0A1, U0A2]", "[U0A1, S0GROUP1]", 4, "S0GROUP1 is a user group; name the people"),
+        ("contact: an ML engineer", "contact: x\nnotify: C0PROD", 2, "notify must be a mapping"),
+        ("contact: an ML engineer", "contact: x\nnotify: {king: C0PROD}", 2, "unknown role 'king'"),
+        (
+            "contact: an ML engineer",
+            "contact: x\nnotify: {stakeholder: '#x'}",
+            2,
+            "'#x' is not the id of a Slack channel",
+        ),
         ("[U0A1, U0A2]", "U0A1", 4, "must be a list"),
         ("T0BB", "T0AA", 7, "'T0AA' is there twice"),
         ("T0BB", "acme", 7, "'acme' is not the id of a Slack team"),
@@ -84,3 +97,27 @@ def test_the_project_s_own_files_are_good() -> None:
     sandbox = load(ROOT / "sandbox" / "config" / "access.yaml")
     assert sandbox.members("ml-engineer") == ["U0ML1", "U0ML2"]
     assert sandbox.role_of("T0GC", "U0NEW") is None
+
+
+def test_whom_to_notify_is_a_list_of_its_own(tmp_path: Path) -> None:
+    assert load(written(tmp_path, GOOD)).notify == {}
+    access = load(written(tmp_path, GOOD + "notify:\n  ml-engineer: C0PROD\n"))
+    assert access.notify == {"ml-engineer": "C0PROD"}
+    assert access.members("ml-engineer", "T0AA") == ["U0B1"]
+
+
+def test_the_file_counts_as_it_is_now(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    access = AccessFile(path)
+    assert access.now() is access.now()
+    assert access.now().of_team("T0AA") == {"U0A1": "data-scientist", "U0A2": "data-scientist", "U0B1": "ml-engineer"}
+    written(tmp_path, GOOD.replace("      - U0B1", "      - U0C1"))
+    assert access.now().role_of("T0AA", "U0B1") is None
+    written(tmp_path, GOOD.replace("stakeholder", "king"))
+    for _ in range(2):
+        with pytest.raises(BadInput, match="line 9: unknown role 'king'"):
+            access.now()
+    path.unlink()
+    with pytest.raises(BadInput, match="cannot be read"):
+        access.now()
+    assert "U0B1" in str(AccessFile(written(tmp_path, GOOD)).now().roles)

@@ -18,6 +18,7 @@ from sandbox.aws.statements import Request, Who, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT, BUCKET = "123456789012", "groundcrew-123456789012-us-east-1"
+AUDIT = "groundcrew-audit-123456789012-us-east-1"
 OPERATOR = f"arn:aws:iam::{ACCOUNT}:user/operator"
 HUMANS = ("data-scientist", "ml-engineer", "stakeholder")
 APPROVED = {"aws:principaltag/approval": ("A-1",)}
@@ -74,6 +75,10 @@ def deploying(env: str, *, role: str | None = None, url: str | None = None) -> d
         "cloudformation:rolearn": (role or f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{env}-deploy",),
         "cloudformation:templateurl": (url or f"{place}/{env}/code/abc/deployment.yaml",),
     }
+
+
+def tagged(env: str) -> dict[str, tuple[str, ...]]:
+    return {"aws:resourcetag/environment": (env,)}
 
 
 YES, NO = True, False
@@ -173,6 +178,55 @@ CASES = [
     ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/mlflow/1/a.png", {}, YES),
     ("observer", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/mlflow/1/a.png", {}, NO),
     ("observer", "sagemaker:StopPipelineExecution", sagemaker("pipeline/groundcrew-dev-detector/execution/a"), {}, NO),
+    # the record: read by those who answer for it, added to by the bot, changed by nobody
+    ("bot", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/anchors/2026/01/02/000000000003.json", {}, YES),
+    ("bot", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/cloudtrail/x", {}, NO),
+    ("bot", "s3:PutObjectRetention", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("bot", "s3:DeleteObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("bot", "s3:DeleteObjectVersion", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("bot", "s3:BypassGovernanceRetention", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("bot", "s3:GetObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, YES),
+    ("stakeholder", "s3:ListBucket", f"arn:aws:s3:::{AUDIT}", {}, YES),
+    ("stakeholder", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("stakeholder", "cloudtrail:LookupEvents", "*", {}, YES),
+    ("ml-engineer", "s3:GetObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, YES),
+    ("ml-engineer", "s3:BypassGovernanceRetention", f"arn:aws:s3:::{AUDIT}/anchors/x", APPROVED, NO),
+    ("ml-engineer", "cloudtrail:LookupEvents", "*", {}, YES),
+    (
+        "ml-engineer",
+        "cloudtrail:StopLogging",
+        "arn:aws:cloudtrail:us-east-1:123456789012:trail/groundcrew",
+        APPROVED,
+        NO,
+    ),
+    ("data-scientist", "s3:GetObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
+    ("data-scientist", "cloudtrail:LookupEvents", "*", {}, NO),
+    ("observer", "iam:SimulatePrincipalPolicy", f"arn:aws:iam::{ACCOUNT}:role/groundcrew-bot", {}, NO),
+    # the wrong environment by tag, whatever the name says
+    ("data-scientist", "sagemaker:DescribePipeline", sagemaker("pipeline/groundcrew-dev-detector"), tagged("dev"), YES),
+    ("data-scientist", "sagemaker:DescribePipeline", sagemaker("pipeline/groundcrew-dev-detector"), tagged("prod"), NO),
+    ("data-scientist", "sagemaker:InvokeEndpoint", sagemaker("endpoint/groundcrew-dev-x"), tagged("staging"), NO),
+    ("data-scientist", "cloudformation:CreateStack", stack("dev"), deploying("dev") | tagged("prod"), NO),
+    (
+        "data-scientist",
+        "sagemaker:AddTags",
+        sagemaker("pipeline/groundcrew-dev-detector"),
+        {"aws:requesttag/environment": ("prod",)},
+        NO,
+    ),
+    ("ml-engineer", "cloudformation:UpdateStack", stack("staging"), deploying("staging") | tagged("staging"), YES),
+    ("ml-engineer", "cloudformation:UpdateStack", stack("staging"), deploying("staging") | tagged("prod"), NO),
+    (
+        "ml-engineer",
+        "cloudformation:UpdateStack",
+        stack("staging"),
+        deploying("staging") | tagged("prod") | APPROVED,
+        YES,
+    ),
+    ("ml-engineer", "sagemaker:UpdatePipeline", sagemaker("pipeline/groundcrew-staging-detector"), tagged("prod"), NO),
+    ("ml-engineer", "cloudformation:DescribeChangeSet", stack("prod"), tagged("prod"), YES),
+    ("ml-engineer", "sagemaker:DescribePipeline", sagemaker("pipeline/groundcrew-prod-detector"), tagged("prod"), YES),
     # machines stay in the environment they are tagged with
     ("dev-execution", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/runs/a/x", {}, YES),
     ("dev-execution", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/runs/a/x", {}, NO),
@@ -222,6 +276,21 @@ def test_the_boundary_alone_keeps_production_shut_without_an_approval() -> None:
     assert allowed("cloudformation:UpdateStack", stack("prod"), APPROVED)
     assert not allowed("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/x", APPROVED)
     assert not allowed("s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/x", APPROVED)
+
+
+@pytest.mark.parametrize("role", HUMANS)
+def test_everybody_may_ask_why_about_this_project_s_roles_only(role: str) -> None:
+    for action in (
+        "SimulatePrincipalPolicy",
+        "GetRole",
+        "ListRolePolicies",
+        "GetRolePolicy",
+        "ListAttachedRolePolicies",
+    ):
+        assert ask(role, f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:role/groundcrew-prod-deploy").allowed
+        assert not ask(role, f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:role/Admin").allowed
+    for action in ("PutRolePolicy", "CreateRole", "DeleteRolePermissionsBoundary"):
+        assert not ask(role, f"iam:{action}", f"arn:aws:iam::{ACCOUNT}:role/groundcrew-bot", **APPROVED).allowed
 
 
 def takes(role: str, caller: str, action: str = "sts:AssumeRole", **context: tuple[str, ...]) -> bool:

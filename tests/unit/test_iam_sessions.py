@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.hooks import HierarchicalEmitter
 
-from iam.sessions import WARM, Sessions
+from iam.sessions import WARM, Sessions, noting
 from pipeline.errors import Denied, Unavailable
 
 POLICY = {"Version": "2012-10-17", "Statement": []}
@@ -39,6 +41,11 @@ class Client:
 
     def __init__(self, world: World, key: str) -> None:
         self.world, self.key = world, key
+        self.meta = SimpleNamespace(events=HierarchicalEmitter())
+
+    def answers(self, request: str) -> None:
+        """As botocore does after every answer."""
+        self.meta.events.emit("after-call.s3.GetObject", parsed={"ResponseMetadata": {"RequestId": request}})
 
     def get_caller_identity(self) -> dict[str, str]:
         return {"Account": "123456789012", "Arn": f"arn:{self.key}"}
@@ -119,6 +126,24 @@ def test_only_the_latest_kept_sessions_hold_on_to_their_clients(world: World) ->
         take(sessions, f"U{number:04}").client("s3")
     assert take(sessions, "U0000") is first
     assert first.client("s3") is not client
+
+
+def test_a_person_s_calls_are_noted_with_the_session_that_made_them(world: World) -> None:
+    sessions = Sessions("ab", "us-east-1")
+    take(sessions).client("s3").answers("before")
+    with noting() as calls:
+        take(sessions, invocation="another").client("s3").answers("one")  # the kept session of the first invocation
+        sessions.observer("watcher").client("s3").answers("not a person's")
+        sessions.bot().client("sts").answers("not a person's")
+        take(sessions).client("s3").answers("two")
+    take(sessions).client("s3").answers("after")
+    assert (calls.session, calls.requests) == ("U0DS1-01234567", ["one", "two"])
+
+
+def test_who_asks_nothing_of_aws_has_no_session(world: World) -> None:
+    with noting() as calls:
+        take(Sessions("ab", "us-east-1"))
+    assert (calls.session, calls.requests) == (None, [])
 
 
 def test_the_observer_is_stamped_as_the_system(world: World) -> None:

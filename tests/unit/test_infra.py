@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from infra import stacks
 from infra.__main__ import _operator
 from pipeline.errors import Refused
+from pipeline.names import Names
 
 
 def refused(message: str) -> ClientError:
@@ -25,6 +26,7 @@ class CloudFormation:
         self.script = events or []
         self.happened: list[dict[str, str]] = []
         self.calls: list[str] = []
+        self.parameters: list[dict[str, str]] = []
 
     def describe_stacks(self, StackName: str) -> Any:
         if self.status is None:
@@ -42,7 +44,7 @@ class CloudFormation:
                     }
                     for number, (logical, status, reason) in enumerate(self.script)
                 ]
-        return {"Stacks": [{"StackId": "id", "StackStatus": self.status}]}
+        return {"Stacks": [{"StackId": "id", "StackStatus": self.status, "Parameters": self.parameters}]}
 
     def create_stack(self, **request: Any) -> Any:
         self.calls.append("create")
@@ -126,11 +128,48 @@ def test_taking_down_what_is_not_there_is_no_error(file: stacks.File) -> None:
     assert (said, cloudformation.calls) == (["groundcrew-t: not there"], [])
 
 
-def test_roles_come_before_what_refers_to_them_and_both_fit_in_a_request() -> None:
-    files = stacks.stacks("arn:aws:iam::123456789012:user/operator", "data")
-    assert [each.name for each in files] == ["groundcrew-roles", "groundcrew-platform"]
+NAMES = Names("123456789012", "us-east-1", "data")
+
+
+def test_roles_come_before_what_refers_to_them_and_all_fit_in_a_request() -> None:
+    files = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
+    assert [each.name for each in files] == ["groundcrew-roles", "groundcrew-platform", "groundcrew-audit"]
     for each in files:
         assert len(each.request()["TemplateBody"].encode()) <= 51_200
+
+
+class S3:
+    """An account that holds `buckets`; any other name is somebody else's or nobody's."""
+
+    def __init__(self, *buckets: str, code: str = "404") -> None:
+        self.buckets, self.code = buckets, code
+
+    def head_bucket(self, Bucket: str) -> None:
+        if Bucket not in self.buckets:
+            raise ClientError({"Error": {"Code": self.code, "Message": "Not Found"}}, "HeadBucket")
+
+
+def parameter(cloudformation: CloudFormation, s3: S3) -> str:
+    audit = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)[-1]
+    return stacks.complete(cloudformation, s3, audit).parameters["NewBucket"]
+
+
+def test_the_locked_bucket_is_made_once_and_taken_again_after_a_down() -> None:
+    assert parameter(CloudFormation(None, []), S3()) == "true"
+    assert parameter(CloudFormation(None, []), S3(NAMES.audit_bucket)) == "false"
+    for status in ("true", "false"):
+        standing = CloudFormation("CREATE_COMPLETE", [])
+        standing.parameters = [{"ParameterKey": "NewBucket", "ParameterValue": status}]
+        assert parameter(standing, S3(NAMES.audit_bucket)) == status
+    with pytest.raises(ClientError):
+        parameter(CloudFormation(None, []), S3(code="403"))
+
+
+def test_taking_the_audit_stack_down_says_what_stays() -> None:
+    said: list[str] = []
+    audit = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)[-1]
+    stacks.down(CloudFormation("CREATE_COMPLETE", ["DELETE_COMPLETE"]), audit, said.append)
+    assert said[-1].startswith(f"  stays: bucket {NAMES.audit_bucket}. Object Lock")
 
 
 def test_the_operator_behind_a_session_is_its_role_with_its_path() -> None:

@@ -385,3 +385,11 @@ def test_a_stack_at_work_is_not_touched(world: World) -> None:
         world.stacks.update(stack, world.wanted(GROUPS, {"Days": "30"}), keep=False, token=None, caller={})
     world.account.logs.gate.set()
     world.rest(stack)
+
+
+def test_policies_see_a_stack_s_tags_by_name_or_id(world: World) -> None:
+    stack = world.stacks.create("s", world.wanted(GROUPS, {}, tags={"Environment": "dev"}), "ROLLBACK", None, {})
+    world.rest(stack)
+    anywhere = f"{stack.id.rpartition('/')[0]}/*"
+    assert world.stacks.tags_of(stack.id) == world.stacks.tags_of(anywhere) == {"Environment": "dev"}
+    assert world.stacks.tags_of(anywhere.replace("/s/", "/other/")) == world.stacks.tags_of("*") == {}

@@ -79,7 +79,7 @@ def test_no_value_at_the_top_is_itself() -> None:
     [
         ({"Ref": "Nowhere"}, "Nowhere"),
         ({"Fn::GetAtt": "Bucket.Colour"}, "does not support attribute type Colour"),
-        ({"Fn::Base64": "x"}, "Unrecognized function Fn::Base64"),
+        ({"Fn::Cidr": "x"}, "Unrecognized function Fn::Cidr"),
         ({"Fn::FindInMap": ["Size", "prod", "count"]}, "Unable to get mapping for Size::prod::count"),
         ({"Fn::Select": [5, ["a"]]}, "cannot be resolved"),
         ({"Fn::If": ["Unheard", 1, 2]}, "Unheard"),
@@ -198,7 +198,10 @@ def test_the_stack_s_tags_reach_a_resource_under_its_own() -> None:
     assert {tag["Key"]: tag["Value"] for tag in tags} == {"Project": "p", "Environment": "dev"}
 
 
-@pytest.mark.parametrize("path", ["iam/roles.yaml", "infra/platform.yaml", "pipeline/deployment.yaml"])
+@pytest.mark.parametrize(
+    "path",
+    ["iam/roles.yaml", "infra/platform.yaml", "infra/audit.yaml", "infra/studio.yaml", "pipeline/deployment.yaml"],
+)
 def test_the_project_s_templates_are_understood_completely(path: str) -> None:
     assert parse((ROOT / path).read_text()).resources
 

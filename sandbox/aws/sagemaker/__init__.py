@@ -11,6 +11,7 @@ are refused, never silently accepted.
     pipelines.py execution.py executor.py steps.py           pipelines and their executions
     jobs.py contract.py runner.py container.py storage.py    processing and training jobs
     registry.py models.py endpoints.py fleet.py runtime.py capture.py   from model packages to answers
+    studio.py      Studio's domain, profiles and lifecycle configurations (no apps)
     events.py      what EventBridge hears                    images.py       which command stands for an image
 """
 
@@ -36,6 +37,7 @@ from sandbox.aws.sagemaker.responses import bind, bind_runtime
 from sandbox.aws.sagemaker.runner import Runner
 from sandbox.aws.sagemaker.runtime import Runtime
 from sandbox.aws.sagemaker.steps import Steps
+from sandbox.aws.sagemaker.studio import Studio
 from sandbox.aws.sts import RoleRefused
 
 JOBS_AT_A_TIME = 2
@@ -54,9 +56,9 @@ def install(cloud: Cloud) -> None:
         known = {"Arn": caller.arn, "PrincipalId": caller.user_id, "SourceIdentity": caller.source_identity}
         return {"IamIdentity": {key: value for key, value in known.items() if value}}
 
-    def check_role(arn: str) -> None:
+    def check_role(arn: str, source_identity: str | None = None) -> None:
         try:
-            cloud.assume_service_role(arn, SERVICE, "SageMaker")
+            cloud.assume_service_role(arn, SERVICE, "SageMaker", source_identity)
         except RoleRefused as error:
             raise ValidationException(f"Role {arn} cannot be assumed by {SERVICE}: {error}") from error
 
@@ -72,10 +74,11 @@ def install(cloud: Cloud) -> None:
     pipelines = Pipelines(resources, identity, executor, check_role, read_s3)
     models = Models(cloud, resources, registry)
     endpoints = Endpoints(cloud, resources, events, models, images)
+    studio = Studio(resources, check_role)
     runtime = Runtime(resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
-    urls.url_paths["{0}/$"] = bind([resources, pipelines, jobs, registry, models, endpoints]).dispatch
+    urls.url_paths["{0}/$"] = bind([resources, pipelines, jobs, registry, models, endpoints, studio]).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
         runtime_urls.url_paths[path] = runtime_door.dispatch

@@ -12,13 +12,13 @@ class ValidationException(ServiceException):
 
 
 class ResourceNotFound(ServiceException):
-    """A pipeline or an execution that does not exist."""
+    """A pipeline, an execution or a part of Studio that does not exist."""
 
     code = "ResourceNotFound"
 
 
 class ResourceInUse(ServiceException):
-    """A job's name is taken."""
+    """A name is taken, or something else still needs the thing."""
 
     code = "ResourceInUse"
 

@@ -17,4 +17,5 @@ def install(cloud: Cloud) -> None:
     """Answer CloudFormation's operations from here instead of moto. Call before the first request."""
     stacks = Stacks(cloud)
     cloud.responses["cloudformation"] = responses(stacks)
+    cloud.tag_readers["cloudformation"] = stacks.tags_of
     cloud.on_stop(stacks.stop)

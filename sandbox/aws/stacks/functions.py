@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from .errors import ValidationError
 UNKNOWN = "{{changeSet:KNOWN_AFTER_APPLY}}"
 """What a preview shows for the id or attribute of a resource that does not exist yet (CloudFormation's own words)."""
 
-FUNCTIONS = ("Join", "Sub", "GetAtt", "If", "Equals", "And", "Or", "Not", "Select", "Split", "FindInMap")
+FUNCTIONS = ("Base64", "Join", "Sub", "GetAtt", "If", "Equals", "And", "Or", "Not", "Select", "Split", "FindInMap")
 PSEUDO = ("AccountId", "Region", "StackName", "StackId", "Partition", "URLSuffix", "NoValue", "NotificationARNs")
 _PLACEHOLDER = re.compile(r"\$\{([^}!][^}]*)\}")
 _LITERAL = re.compile(r"\$\{!([^}]*)\}")
@@ -117,6 +118,8 @@ class Scope:
             return self._attribute(*attribute_of(argument))
         if name == "Fn::Sub":
             return self._sub(argument)
+        if name == "Fn::Base64":
+            return base64.b64encode(_word(self.value(argument)).encode()).decode()
         plain: dict[str, Callable[..., Any]] = {
             "Fn::Join": lambda by, parts: by.join(_word(part) for part in parts),
             "Fn::Equals": lambda one, other: _word(one) == _word(other),

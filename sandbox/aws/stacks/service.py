@@ -50,7 +50,8 @@ class Stacks:
         """The stack of an id, or the living one of a name."""
         if name in self.by_id:
             return self.by_id[name]
-        return next((stack for stack in self.by_id.values() if stack.name == name and stack.status != GONE), None)
+        living = (stack for stack in list(self.by_id.values()) if stack.name == name and stack.status != GONE)
+        return next(living, None)
 
     def get(self, name: str, words: str = "Stack with id {} does not exist") -> Stack:
         """As `find`; raises ValidationError when there is none."""
@@ -58,6 +59,11 @@ class Stacks:
         if stack is None:
             raise ValidationError(words.format(name))
         return stack
+
+    def tags_of(self, arn: str) -> Mapping[str, str]:
+        """Tags of a stack by its ARN, whose id may be `*`; empty for what is not there or is no stack."""
+        stack = self.by_id.get(arn) or self.find(arn.split("/")[1] if ":stack/" in arn else "")
+        return {} if stack is None else dict(stack.definition.tags)
 
     def wanted(
         self,

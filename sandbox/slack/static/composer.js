@@ -1,6 +1,6 @@
 // The command box: suggests commands, completes them, sends.
 
-import { act, alarm } from "./api.js";
+import { act, alarm, query } from "./api.js";
 
 const box = document.querySelector("#command");
 const list = document.querySelector("#options");
@@ -14,9 +14,14 @@ let shown = [];
 const typedBefore = [];
 let back = 0;
 
-async function learn() {
-  const answer = await (await fetch("/page/commands")).json();
+// What this person may type; the first suggestions of an empty channel follow it.
+export async function learn() {
+  const answer = await (await fetch(`/page/commands?${query()}`)).json();
   commands = answer.commands;
+  for (const row of document.querySelectorAll("#welcome li")) {
+    const text = row.querySelector("[data-fill]").dataset.fill;
+    row.hidden = commands.length > 0 && !commands.some(({ name }) => `${text} `.startsWith(`${LEAD}${name} `));
+  }
   if (answer.problem) hint.textContent = `No suggestions: ${answer.problem}`;
 }
 

@@ -1,7 +1,7 @@
 // The page: who is looking at what, live updates, and everything one can click.
 
 import { act, alarm, fragment, here, query } from "./api.js";
-import { fill, greet } from "./composer.js";
+import { fill, greet, learn } from "./composer.js";
 import { confirmed, enlarge, showForm } from "./dialogs.js";
 import { remove, scrollToEnd, showAll, showOne } from "./log.js";
 import { children, parse } from "./morph.js";
@@ -81,6 +81,7 @@ async function go(change) {
   history.replaceState(null, "", `/?${new URLSearchParams({ user: here.user, channel: here.channel })}`);
   showAll("");
   listen();
+  learn().catch(alarm);
   document.querySelector("#command").focus();
 }
 

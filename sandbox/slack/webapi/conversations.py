@@ -128,7 +128,7 @@ def user_json(call: Call, user: User) -> Json:
         "team_id": call.workspace.config.team["id"],
         "name": user.name,
         "real_name": user.display,
-        "deleted": False,
+        "deleted": user.deleted,
         "is_bot": user.is_bot,
         "is_restricted": user.is_restricted,
         "is_ultra_restricted": False,

@@ -20,11 +20,14 @@ _RULE = {
 def _create(client: Client, wanted: Properties) -> str:
     region = client.meta.region_name
     place = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    client.create_bucket(Bucket=wanted["BucketName"], **place)
+    locked = {"ObjectLockEnabledForBucket": True} if wanted.get("ObjectLockEnabled") else {}
+    client.create_bucket(Bucket=wanted["BucketName"], **place, **locked)
     return str(wanted["BucketName"])
 
 
 def _apply(client: Client, bucket: str, before: Properties, after: Properties) -> None:
+    if changed("ObjectLockConfiguration", before, after):
+        _lock(client, bucket, after.get("ObjectLockConfiguration", {"ObjectLockEnabled": "Enabled"}))
     settings = {
         "VersioningConfiguration": (_versioning, None),
         "PublicAccessBlockConfiguration": (_public_access, client.delete_public_access_block),
@@ -45,6 +48,10 @@ def _apply(client: Client, bucket: str, before: Properties, after: Properties) -
 
 def _versioning(client: Client, bucket: str, value: Any) -> None:
     client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=value)
+
+
+def _lock(client: Client, bucket: str, value: Any) -> None:
+    client.put_object_lock_configuration(Bucket=bucket, ObjectLockConfiguration=value)
 
 
 def _public_access(client: Client, bucket: str, value: Any) -> None:
@@ -111,6 +118,11 @@ KINDS = (
                 ]
             },
             "LifecycleConfiguration": {"Rules": [_RULE]},
+            "ObjectLockEnabled": "flag",
+            "ObjectLockConfiguration": {
+                "ObjectLockEnabled": "text",
+                "Rule": {"DefaultRetention": {"Mode": "text", "Days": "whole", "Years": "whole"}},
+            },
             "Tags": TAGS,
         },
         named="BucketName",
@@ -128,6 +140,7 @@ KINDS = (
                 "PublicAccessBlockConfiguration",
                 "BucketEncryption",
                 "LifecycleConfiguration",
+                "ObjectLockConfiguration",
                 "Tags",
             ]
         ),

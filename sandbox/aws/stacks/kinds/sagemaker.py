@@ -15,7 +15,8 @@ def _name(arn: str) -> str:
     return arn.rsplit("/", 1)[1]
 
 
-def _retag(client: Client, arn: str, before: Properties, after: Properties) -> None:
+def retag_arn(client: Client, arn: str, before: Properties, after: Properties) -> None:
+    """Bring the tags of a SageMaker resource from `before` to `after`."""
     retag(
         before,
         after,
@@ -38,7 +39,7 @@ def _apply_endpoint(client: Client, arn: str, before: Properties, after: Propert
     if before and any(changed(name, before, after) for name in _ENDPOINT_UPDATES):
         wanted = {name: after[name] for name in _ENDPOINT_UPDATES if name in after}
         client.update_endpoint(EndpointName=_name(arn), **wanted)
-    _retag(client, arn, before, after)
+    retag_arn(client, arn, before, after)
 
 
 def _endpoint_settled(client: Client, arn: str, wanted: Properties) -> bool:
@@ -70,7 +71,7 @@ KINDS = (
         properties=lambda: request("sagemaker", "CreateModel"),
         named="ModelName",
         create=lambda client, wanted: str(client.create_model(**wanted)["ModelArn"]),
-        apply=_retag,
+        apply=retag_arn,
         delete=lambda client, arn, had: client.delete_model(ModelName=_name(arn)),
         attributes=lambda client, arn, wanted: {"ModelName": _name(arn), "ModelArn": arn},
         in_place=frozenset({"Tags"}),
@@ -81,7 +82,7 @@ KINDS = (
         properties=lambda: request("sagemaker", "CreateEndpointConfig", "CrossRegionTrafficConfig"),
         named="EndpointConfigName",
         create=lambda client, wanted: str(client.create_endpoint_config(**wanted)["EndpointConfigArn"]),
-        apply=_retag,
+        apply=retag_arn,
         delete=lambda client, arn, had: client.delete_endpoint_config(EndpointConfigName=_name(arn)),
         attributes=lambda client, arn, wanted: {"EndpointConfigName": _name(arn), "EndpointConfigArn": arn},
         in_place=frozenset({"Tags"}),
@@ -105,7 +106,7 @@ KINDS = (
         properties=lambda: request("sagemaker", "CreateModelPackageGroup", "ManagedConfiguration"),
         named="ModelPackageGroupName",
         create=lambda client, wanted: str(client.create_model_package_group(**wanted)["ModelPackageGroupArn"]),
-        apply=_retag,
+        apply=retag_arn,
         delete=lambda client, arn, had: client.delete_model_package_group(ModelPackageGroupName=_name(arn)),
         attributes=lambda client, arn, wanted: {"ModelPackageGroupArn": arn},
         in_place=frozenset({"Tags"}),
