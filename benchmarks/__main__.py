@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks.figures import ROOT, line, say
 
-MODULES = ("start", "reply", "memory", "ack", "tour", "train", "access", "audit")
+MODULES = ("start", "reply", "memory", "ack", "tour", "train", "access", "audit", "evaluator")
 
 
 def main() -> int:

@@ -52,9 +52,11 @@ def side_by_side() -> tuple[float, str, float]:
     with ExitStack() as stack:
         state = Path(stack.enter_context(TemporaryDirectory(prefix="groundcrew-bench-")))
         ours, bare = free_port(), free_port()
+        argv = ["sandbox.aws", "--port", str(ours), "--state", str(state)]
+        # The keys' file is written last, after the port is bound.
         servers = [
-            stack.enter_context(server(["sandbox.aws", "--port", str(ours), "--state", str(state)], ours)),
-            stack.enter_context(server(["benchmarks.bare_moto", str(bare)], bare)),
+            stack.enter_context(server(argv, (state / "config").exists)),
+            stack.enter_context(server(["benchmarks.bare_moto", str(bare)], lambda: answers(bare))),
         ]
         root: Keys = json.loads((state / "root.json").read_text())
         anybody = {"AccessKeyId": "AKIA" + "0" * 16, "SecretAccessKey": "-"}
@@ -72,18 +74,15 @@ def side_by_side() -> tuple[float, str, float]:
 
 
 @contextmanager
-def server(module: list[str], port: int) -> Iterator[psutil.Process]:
-    """A server as a process of its own, once it accepts connections; ended afterwards."""
+def server(module: list[str], ready: Callable[[], bool]) -> Iterator[psutil.Process]:
+    """A server as a process of its own, once it is ready; ended afterwards."""
     env = {"PATH": os.environ["PATH"], "MOTO_DISABLE_GLOBAL_CORS": "1", "AWS_EC2_METADATA_DISABLED": "true"}
     child = subprocess.Popen([sys.executable, "-m", *module], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + DEADLINE_S
-        while True:
+        while not ready():
             if child.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{module[0]} did not start")
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
             time.sleep(0.05)
         yield psutil.Process(child.pid)
     finally:
@@ -91,10 +90,18 @@ def server(module: list[str], port: int) -> Iterator[psutil.Process]:
         child.wait(10)
 
 
+def answers(port: int) -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def prepared(port: int, owner: Keys) -> Callable[[], None]:
     """Give a side the same account, and the three calls of a session in it."""
     iam, s3 = client(port, "iam", owner), client(port, "s3", owner)
-    trust = document(Effect="Allow", Principal={"AWS": ACCOUNT}, Action="sts:AssumeRole")
+    trust = document(
+        Effect="Allow", Principal={"AWS": ACCOUNT, "Service": "sagemaker.amazonaws.com"}, Action="sts:AssumeRole"
+    )
     rights = document(Effect="Allow", Action=RIGHTS, Resource="*")
     iam.create_policy(PolicyName="edge", PolicyDocument=rights)
     iam.create_role(RoleName="measured", AssumeRolePolicyDocument=trust, PermissionsBoundary=BOUNDARY)

@@ -154,6 +154,11 @@ class Tour:
         refused = evidence.calls(self.aws, "T0GC.U0DS1", errors=True)
         _holds(any("AccessDenied" in call["errorCode"] for call in refused), "AWS has no record of a denial")
 
+    def denied_in_production(self) -> None:
+        """AWS denies the same person production as well."""
+        told = self.ds.asks("deployment status --env prod", "AWS said no")["words"]
+        _holds("groundcrew-prod" in told, f"AWS does not name what it refused:\n{told}")
+
     def deployed_to_staging(self) -> None:
         """An ML engineer deploys it to staging."""
         before = self.ml.types("deployment create --env staging --version 1")
@@ -188,6 +193,14 @@ class Tour:
         _holds(opened > 0 and opened == closed, f"{opened} records opened, {closed} closed")
         names = [call["eventName"] for call in evidence.calls(self.aws, "T0GC.U0DS1")]
         _holds(names.count("StartPipelineExecution") == 2, f"AWS has this person's calls as {names}")
+
+    def verified(self) -> None:
+        """A stakeholder has the audit log verified: unbroken; a record edited by hand is named."""
+        auditor = self.slack.person("U0STK")
+        auditor.asks("audit verify", "records, unbroken", seconds=60)
+        with evidence.edited_record(self.state, 3):
+            auditor.asks("audit verify", "record 3 was edited", seconds=60)
+        auditor.asks("audit verify", "records, unbroken", seconds=60)
 
     def deleted(self) -> None:
         """The endpoint is deleted, after asking."""
@@ -227,11 +240,13 @@ STEPS: tuple[Callable[[Tour], None], ...] = (
     Tour.used_once,
     Tour.listed_in_staging,
     Tour.denied,
+    Tour.denied_in_production,
     Tour.deployed_to_staging,
     Tour.predicted_in_staging,
     Tour.shortcut,
     Tour.stopped,
     Tour.recorded,
+    Tour.verified,
     Tour.deleted,
 )
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,29 +17,6 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 EXECUTION = "arn:aws:iam::123456789012:role/execution"
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    from sandbox.aws.server import build
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_ACCOUNT_ID", "123456789012")
-        patch.setenv("MOTO_DISABLE_GLOBAL_CORS", "1")
-        server, cloud = build(0, tmp_path_factory.mktemp("inside"), REGION)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield cloud
-        server.shutdown()
-        thread.join()
-        cloud.stop()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def root(cloud: Cloud) -> dict[str, str]:
-    keys: dict[str, str] = json.loads((cloud.state / "root.json").read_text())
-    return keys
 
 
 @pytest.fixture(scope="module", autouse=True)

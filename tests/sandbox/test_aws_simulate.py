@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,29 +18,6 @@ if TYPE_CHECKING:
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/simulated"
 LOCKED = "locked-bucket"
-
-
-@pytest.fixture(scope="module")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    from sandbox.aws.server import build
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOTO_ACCOUNT_ID", ACCOUNT)
-        patch.setenv("MOTO_DISABLE_GLOBAL_CORS", "1")
-        server, cloud = build(0, tmp_path_factory.mktemp("simulate"), REGION)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield cloud
-        server.shutdown()
-        thread.join()
-        cloud.stop()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def root(cloud: Cloud) -> dict[str, str]:
-    keys: dict[str, str] = json.loads((cloud.state / "root.json").read_text())
-    return keys
 
 
 @pytest.fixture(scope="module")
