@@ -28,12 +28,13 @@ def whoami(ctx: Context) -> Reply:
     """Say who you are to AWS: role, session and environments."""
     seen = ctx.client("sts").get_caller_identity()
     environments, may = REACH.get(ctx.person.role, ("as the role's policies say", "see `help` for the commands"))
+    for_a_while = [f"as {grant.role}: {REACH[grant.role or ''][0]}" for grant in ctx.person.elevations]
     return Reply(
         title=f"You are {ctx.person.name}" + ("" if ctx.person.role in ctx.person.name else f", {ctx.person.role}"),
         context=[Mention(ctx.person.user), " · AWS account ", seen["Account"]],
         text=[f"You can {may}.\n", *notices(ctx)],
         facts=[
-            Fact("Environments", environments),
+            Fact("Environments", "; for a while ".join([environments, *for_a_while])),
             Fact("AWS says you are", [Code(seen["Arn"])]),
             Fact("SourceIdentity", [Code(f"{ctx.person.team}.{ctx.person.user}")]),
         ],

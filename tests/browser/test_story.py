@@ -24,7 +24,7 @@ def visitor(sandbox: Sandbox, browser: Browser) -> Iterator[Visitor]:
 def test_a_newcomer_finds_what_to_type(visitor: Visitor) -> None:
     visitor.arrive("C0STAGING")  # a channel in which nobody else writes: the welcome stands where nothing was said
     expect(visitor.page.locator("#welcome")).to_contain_text("/mlops whoami")
-    expect(visitor.page.locator("#nav .person")).to_have_count(6)
+    expect(visitor.page.locator("#nav .person")).to_have_count(7)
     visitor.page.locator("#welcome [data-fill='/mlops whoami']").click()
     visitor.page.locator("#command").press("Enter")
     answer = visitor.sees("AWS says you are", "groundcrew-data-scientist")

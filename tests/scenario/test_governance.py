@@ -52,7 +52,7 @@ def test_another_role_for_a_while_takes_somebody_who_holds_it_and_ends_by_itself
     other = sandbox.slack.person("U0DS1")
     other.sees("takes the role ml-engineer", after=other.presses(card, "Approve…"))
     ml.sees("Elevation to ml-engineer has begun", "night shift", after=ml.presses(card, "Approve…"))
-    ds.asks("whoami", "You may act as", "ml-engineer", "night shift")
+    ds.asks("whoami", "You may act as", "night shift", "dev; for a while as ml-engineer: staging, prod")
     ds.asks("deployment status --env staging", "staging", "acting as ml-engineer until")
     ml.asks("access show U0DS2", "ml-engineer", "night shift")
     sql(sandbox, "UPDATE grants SET expires_at = now() - interval '1 second' WHERE user_id = 'U0DS2'")
@@ -134,3 +134,10 @@ def operator(sandbox: Sandbox) -> botocore.session.Session:
     session.set_config_variable("config_file", str(sandbox.state / "aws" / "config"))
     session.set_config_variable("credentials_file", str(sandbox.state / "aws" / "credentials"))
     return session
+
+
+def test_a_guest_may_do_nothing_whatever_the_access_file_says(sandbox: Sandbox) -> None:
+    guest = sandbox.slack.person("U0GUEST")
+    guest.asks("pipeline list", "Nothing is done for U0GUEST", "they are a guest in this workspace")
+    recorded = sql(sandbox, "SELECT outcome, session FROM audit WHERE user_id = 'U0GUEST' AND phase = 'closed'")
+    assert recorded == [("denied", None)]

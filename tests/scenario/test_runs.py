@@ -130,7 +130,12 @@ def training_process(sandbox: Sandbox) -> psutil.Process:
     return next(process for process in below if "pipeline.steps.train" in process.cmdline())
 
 
-def test_no_job_leaves_a_process_behind(sandbox: Sandbox, training: Training) -> None:
+def test_no_job_leaves_a_process_behind(sandbox: Sandbox, ds: Person) -> None:
+    live = begin(ds, f"{SMALL} 200")
+    ds.sees("training, epoch", ts=live["ts"], seconds=120)
+    trainer = training_process(sandbox)
+    ds.presses(live, "Stop")
+    assert "in dev: stopped" in end_of(ds, live)["words"]
+    trainer.wait(timeout=10)
     jobs = [" ".join(process.cmdline()) for process in sandbox.process("aws").children(recursive=True)]
     assert not [job for job in jobs if "pipeline.steps" in job]
-    assert Path(sandbox.state).exists()
