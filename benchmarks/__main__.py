@@ -12,7 +12,22 @@ import psutil
 
 from benchmarks.figures import ROOT, line, say
 
-MODULES = ("start", "reply", "memory", "ack", "tour", "train", "access", "audit", "evaluator")
+MODULES = (
+    "start",
+    "reply",
+    "memory",
+    "ack",
+    "tour",
+    "train",
+    "access",
+    "audit",
+    "evaluator",
+    "live",
+    "alerts",
+    "alerts_kill",
+    "features",
+    "drift",
+)
 
 
 def main() -> int:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import boto3
 from slack_sdk import WebClient
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
+from alerts.events import LIMIT, Home
+from alerts.routes import RoutesFile
+from bot.alerts.direct import Direct
+from bot.alerts.drawing import Drawer
+from bot.alerts.evidence import explain
+from bot.alerts.intake import Intake, keep_forgetting
+from bot.alerts.notices import Notice
+from bot.alerts.queue import CRITICAL, EVENTS, UNDELIVERED, Queue, Reader
+from bot.alerts.reminders import keep_reminding
+from bot.alerts.tags import TagReader
+from bot.alerts.undelivered import keep_announcing
 from bot.anchoring import keep_anchored
 from bot.leader import lead
 from bot.runner import Case, Runner
+from bot.schedule import Scheduler
 from bot.settings import Settings
 from bot.slack import files
 from bot.slack.people import People
@@ -23,10 +39,13 @@ from bot.slack.sender import Sender
 from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
-from commands.command import Attachment, Command, Context, Person
+from commands.command import Attachment, Command, Context, Person, no_file
 from commands.deployment import deployment_live
+from commands.drift import monitor_live
 from commands.execution import execution_live
+from commands.explain import explanation_live
 from commands.reply import Reply
+from commands.schedule import REPORTS
 from iam import mapping
 from iam.policy import statements
 from iam.sessions import Session, Sessions
@@ -36,6 +55,13 @@ from pipeline.tracking import Tracking
 from state import database, grants, invocations
 from state.invocations import Arrival
 from state.live import LiveRow
+from state.schedules import ScheduleRow
+
+log = logging.getLogger(__name__)
+
+MIGRATE_AGAIN_S = 2.0
+GIVE_BACK_S = 10.0
+"""Within this a worker that stood in for the database shows others the events it had hidden."""
 
 OBSERVER = Person(team="system", user="watcher", name="Groundcrew", role="observer")
 
@@ -115,6 +141,11 @@ class Workplace:
             holders=lambda role: self.able(role, person.team),
             whisper=partial(whisper, self._slack, asked),
             notify=self._access.now().notify,
+            zone=lambda: self._people.zone(person.user) if self._people else "",
+            routes=lambda: self.routes.now(),
+            local_file=_read if asked.surface == "terminal" else no_file,
+            monitor=self._settings.monitor,
+            clarify_image=self._settings.clarify_image,
         )
 
     def observer_context(self, row: LiveRow) -> Context:
@@ -129,9 +160,43 @@ class Workplace:
             web_links=self._links,
         )
 
+    def report_context(self, row: ScheduleRow, period: str) -> Context:
+        """What a scheduled report is drawn with: the bot's own eyes, whoever set the schedule."""
+        return Context(
+            person=replace(OBSERVER, team=row.team, user="schedule"),
+            invocation=f"schedule-{row.name}-{period}",
+            names=self._names,
+            client=lambda service: self._sessions.observer("schedule").client(service),
+            tracking=self._tracking(),
+            state=self.engine,
+            channel=row.channel,
+            web_links=self._links,
+        )
+
     def vault(self) -> tuple[Any, str]:
         """S3 as groundcrew-bot, and the name of the bucket that holds the audit log's anchors."""
         return self._sessions.bot().client("s3"), self._names.audit_bucket
+
+    def queue(self, name: str) -> Queue:
+        """A queue of events, read as groundcrew-bot."""
+        return Queue(name, lambda: self._sessions.bot().client("sqs"))
+
+    def home(self) -> Home:
+        """The account and region whose events count."""
+        return Home(self._names.account, self._names.region)
+
+    def sagemaker(self) -> Any:
+        """SageMaker as the bot's own read-only eyes see it."""
+        return self._sessions.observer("alerts").client("sagemaker")
+
+    @cached_property
+    def routes(self) -> RoutesFile:
+        """Where alerts go. Raises BadInput for a mistake in the file."""
+        return RoutesFile(self._settings.routes_file)
+
+    def alert_eyes(self) -> Callable[[str], Any]:
+        """What the reasons of failures are read with: makes the bot's own read-only clients."""
+        return self._sessions.observer("alerts").client
 
     @cached_property
     def _names(self) -> Names:
@@ -165,14 +230,15 @@ class Workplace:
     def _session(
         self, person: Person, command: Command, arguments: Mapping[str, Any], invocation: str, tags: Mapping[str, str]
     ) -> Session:
-        needs = [(need.actions, need.resource, need.env) for need in command.needs]
+        needed = [need for need in command.needs if need.applies(arguments)]
+        needs = [(need.actions, need.resource, need.env) for need in needed]
         return self._sessions.person(
             person.team,
             person.user,
             person.role,
             invocation=invocation,
             policy=statements(needs, self._names, arguments),
-            changing=command.changes,
+            changing=command.changes or any(need.only for need in needed),
             tags=tags,
         )
 
@@ -182,6 +248,15 @@ class Workplace:
         if not asked.files:
             raise BadInput("That message has no picture.", "Use the shortcut on a message with a photo.")
         return files.fetch(self._slack, asked.files[0])
+
+
+def _read(path: str) -> bytes:
+    """A file of whoever types in a terminal: as much of it as an event may have, and one byte more."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(LIMIT + 1)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path!r} cannot be read: {error}", "Name a file with one event as JSON.") from error
 
 
 def _lazily(take: Callable[[], Session]) -> Callable[[str], Any]:
@@ -212,18 +287,62 @@ def _parts(settings: Settings, pool: int, *, vouched: bool) -> tuple[Engine, Web
 def worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT."""
     engine, slack, place = _parts(settings, pool=settings.worker_threads, vouched=True)
-    database.migrate(engine)
     stop, bells, me = threading.Event(), Bells(), name()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    looks = {"execution": execution_live, "deployment": deployment_live}
-    sender = Sender(engine, slack, bells.outbox, stop)
+    routes = place.routes
+    reachable = partial(database.answers, settings.database)
+    direct = Direct(reachable, engine, place.queue(CRITICAL), slack, routes, place.home, stop)
+    standby = threading.Thread(target=direct.run, name="direct", daemon=True)
+    standby.start()
+    _migrate(engine, stop)
+    looks = {
+        "execution": execution_live,
+        "deployment": deployment_live,
+        "explanation": explanation_live,
+        "monitor": monitor_live,
+    }
+    sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)
+    scheduler = Scheduler(engine, REPORTS, place.report_context, lambda: routes.now().fallback, bells.schedules, stop)
     anchoring = partial(keep_anchored, engine, place.vault, stop)
-    duties = (sender.run, watcher.run, partial(expire_approvals, engine, stop), anchoring)
-    Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
-        lambda: lead(settings.database, duties, stop)
+    posted = threading.Event()
+    drawer = Drawer(engine, routes.now, bells.alerts, posted, stop)
+    explaining = partial(explain, engine, place.alert_eyes, posted, stop)
+    reminding = partial(keep_reminding, engine, routes.now, stop)
+    duties: list[Callable[[], None]] = [sender.run, watcher.run, partial(expire_approvals, engine, stop), anchoring]
+    duties += [scheduler.run, drawer.run, explaining, reminding, *_intake(engine, place, stop)]
+    if not stop.is_set():
+        Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
+            lambda: lead(settings.database, duties, stop)
+        )
+    standby.join(GIVE_BACK_S)
+
+
+def _migrate(engine: Engine, stop: threading.Event) -> None:
+    """Bring the schema up to date, as soon as there is a database: until then critical alerts are posted directly."""
+    said = False
+    while not stop.is_set():
+        try:
+            database.migrate(engine)
+            break
+        except OperationalError as error:
+            if not said:
+                log.error("the database does not answer, waiting for it: %s", str(error.orig).strip())
+            said = True
+            stop.wait(MIGRATE_AGAIN_S)
+
+
+def _intake(engine: Engine, place: Workplace, stop: threading.Event) -> Sequence[Callable[[], None]]:
+    """What reads the queues of events; each queue on its own, so that critical ones wait for no others."""
+    intake = Intake(engine, place.routes, place.home, TagReader(place.sagemaker).of)
+    readers = [
+        Reader(place.queue(name), intake, Notice(engine, intake, name, "reading"), stop) for name in (EVENTS, CRITICAL)
+    ]
+    announcing = partial(
+        keep_announcing, place.queue(UNDELIVERED), Notice(engine, intake, UNDELIVERED, "undelivered"), stop
     )
+    return [*(reader.run for reader in readers), announcing, partial(keep_forgetting, engine, stop)]
 
 
 def terminal(settings: Settings, team: str | None, user: str, line: str) -> tuple[Reply, str]:

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from commands import all_commands, matrix
+from commands.command import Command
 from commands.matrix import Row
 from iam.mapping import ROLES
+from pipeline.names import ENVIRONMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,7 +26,7 @@ def access_matrix() -> str:
             _AROUND,
             *_table(
                 ("Command", "Shown to", "What it does"),
-                ([f"`{each.name}`", ", ".join(r for r in ROLES if each.open_to(r)), each.summary] for each in own),
+                ([f"`{each.name}`", _shown_to(each), each.summary] for each in own),
             ),
             _CALLS,
             *(line for row in rows for line in _calls(row)),
@@ -43,13 +45,21 @@ def write(root: Path = ROOT) -> Sequence[str]:
     return list(PAGES)
 
 
+def _shown_to(command: Command) -> str:
+    """The roles that may do it by the bot's own rule, with their environments where that is not all of them."""
+    where = {role: (command.allowed or {}).get(role, ()) for role in ROLES if command.open_to(role)}
+    some = {role: envs for role, envs in where.items() if envs and len(envs) < len(ENVIRONMENTS)}
+    return ", ".join(f"{role} ({', '.join(some[role])})" if role in some else role for role in where)
+
+
 def _calls(row: Row) -> Iterator[str]:
     """The calls behind one row, as declared: a line for each resource."""
     yield f"\n**`{row.name}`**\n"
     for need in row.needs:
         actions = [need.actions] if isinstance(need.actions, str) else need.actions
         resource = need.resource if need.resource == "*" or need.resource.startswith("arn:") else f"…:{need.resource}"
-        yield f"- {', '.join(f'`{action}`' for action in actions)} on `{resource}`"
+        only = f", only with `--{need.only}`" if need.only else ""
+        yield f"- {', '.join(f'`{action}`' for action in actions)} on `{resource}`{only}"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
@@ -82,7 +92,10 @@ would allow and this page forbids, or the other way round, fails the build.
 _AROUND = """
 ## Commands that call nothing in AWS
 
-Here the bot decides, by the role in the access file and by what is stored about the request.
+Here the bot decides, by the role in the access file and by what is stored about the request. Alerts are among them:
+who sees and handles those of which environment is the bot's own rule, and AWS is not asked. What belongs to no
+environment everybody sees, and only roles with all environments handle. A button on an alert that calls AWS (retry,
+logs) is a command of the table above and runs in the session of whoever presses it.
 """
 
 _CALLS = """

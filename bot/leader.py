@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 
 import psycopg
@@ -14,6 +15,8 @@ from state import database
 log = logging.getLogger(__name__)
 
 CHECK_S = 1.0
+END_WITHIN_S = 10.0
+"""How long all duties together may take to end what they are at; what they leave the next leader takes up."""
 
 
 def lead(url: str, duties: Sequence[Callable[[], None]], stop: threading.Event) -> None:
@@ -51,8 +54,9 @@ def _serve(connection: database.Dedicated, duties: Sequence[Callable[[], None]],
             connection.execute("SELECT 1")
         except psycopg.Error as error:
             _end(f"the leader's lock is lost ({type(error).__name__})")
+    deadline = time.monotonic() + END_WITHIN_S
     for thread in threads:
-        thread.join(10.0)
+        thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _duty(duty: Callable[[], None]) -> None:

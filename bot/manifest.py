@@ -18,6 +18,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         "channels:history": "after a crash: find out whether a message was posted already (public channels)",
         "groups:history": "the same in private channels the bot was invited to",
         "im:write": "a picture that only one person may see goes into the conversation with them",
+        "users:read": "whether Slack still vouches for a person who asks for something, and that person's time zone",
         "im:history": "after a crash: the same look in those conversations",
     }
 )

@@ -8,6 +8,7 @@ from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import BadInput
+from pipeline.names import Monitor
 
 WHERE = {
     "slack_bot_token": "api.slack.com/apps, your app, OAuth & Permissions: Bot User OAuth Token (xoxb-…)",
@@ -36,6 +37,9 @@ class Settings(BaseSettings):
     aws_region: str = ""
     data_bucket: str = "lucaskle-ab3-project-pv"
     access_file: str = "iam/access.yaml"
+    routes_file: str = "config/routes.yaml"
+    monitor: Monitor = "processing"
+    clarify_image: str = ""
     mlflow_tracking_uri: str = ""
     mlflow_ui_url: str = ""
     host: str = "127.0.0.1"
@@ -60,7 +64,7 @@ class Settings(BaseSettings):
     def start_logging(self) -> None:
         """Our own log at `log_level`; libraries only when something is wrong."""
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for package in ("bot", "commands", "pipeline", "iam", "state"):
+        for package in ("alerts", "bot", "commands", "pipeline", "iam", "state"):
             logging.getLogger(package).setLevel(self.log_level)
 
     @property

@@ -31,7 +31,10 @@ def from_command(body: Mapping[str, Any]) -> Arrival:
 
 
 def from_action(body: Mapping[str, Any]) -> Arrival:
-    """A pressed button: its value is the command line. One press of one person on one message is one delivery."""
+    """A pressed button or a chosen option: its value is the command line.
+
+    One press of one person on one message is one delivery.
+    """
     action, user, container = body["actions"][0], body["user"], body.get("container", {})
     message_ts = container.get("message_ts")
     return Arrival(
@@ -41,7 +44,7 @@ def from_action(body: Mapping[str, Any]) -> Arrival:
         user=user["id"],
         user_name=user.get("username") or user.get("name", ""),
         channel=(body.get("channel") or {}).get("id") or container.get("channel_id"),
-        text=_storable(action["value"]),
+        text=_storable((action.get("selected_option") or action)["value"]),
         message_ts=message_ts,
         thread_ts=container.get("thread_ts") or (body.get("message") or {}).get("thread_ts"),
         response_url=body.get("response_url"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.slack.render import MARKS, title
 from bot.slack.words import bar, plain, sentence
-from commands.reply import Outcome, Reply
+from commands.reply import Action, Menu, Outcome, Reply
 
 EXIT: Mapping[Outcome, int] = MappingProxyType(
     {
@@ -39,7 +39,7 @@ def lines(reply: Reply) -> str:
         out.append(f"[picture {reply.picture.name}: {reply.picture.alt}]")
     if reply.document:
         out.append(f"[file {reply.document.name}, {len(reply.document.text):,} characters: --json prints it]")
-    out += [f"  > {action.label}: {action.command or action.url}" for action in reply.actions]
+    out += [line for action in reply.actions for line in _to_type(action)]
     whole = "\n".join(line for line in out if line)
     return "\n\n".join([whole, *(lines(message) for message in reply.also)])
 
@@ -64,11 +64,23 @@ def _object(reply: Reply) -> dict[str, Any]:
         "quote": reply.quote,
         "picture": reply.picture.name if reply.picture else None,
         "document": {"name": reply.document.name, "text": reply.document.text} if reply.document else None,
-        "actions": [{"label": action.label, "command": action.command, "url": action.url} for action in reply.actions],
+        "actions": [_choice(action) for action in reply.actions],
         "approval": reply.approval,
         "follow": reply.follow.arn if reply.follow else None,
         "also": [_object(message) for message in reply.also],
     }
+
+
+def _to_type(action: Action | Menu) -> list[str]:
+    if isinstance(action, Menu):
+        return [f"  > {action.label}", *(f"    > {each.label}: {each.command or each.url}" for each in action.options)]
+    return [f"  > {action.label}: {action.command or action.url}"]
+
+
+def _choice(action: Action | Menu) -> dict[str, Any]:
+    if isinstance(action, Menu):
+        return {"label": action.label, "options": [_choice(option) for option in action.options]}
+    return {"label": action.label, "command": action.command, "url": action.url}
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

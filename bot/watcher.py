@@ -7,13 +7,14 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.deliver import redraw
+from bot.slack.pace import EDITS, Bucket
 from bot.slack.render import render
 from commands.approvals import card
 from commands.command import Context
@@ -30,8 +31,12 @@ EXPIRY_S = 15.0
 Look = Callable[[Context, str], tuple[Reply, bool]]
 
 IDLE_S = 5.0
+SHOWN_EVERY_S = 60 / EDITS.per_minute
+"""All live messages together are edited this often; one of n is looked at every n times as long, not in vain."""
+LONGEST_PAUSE_S = 60.0
+"""After failed looks."""
 GIVE_UP_AFTER = 200
-"""Failed looks in a row, about three hours with the pauses below."""
+"""Failed looks in a row, about three hours with these pauses."""
 
 
 class Watcher:
@@ -50,22 +55,29 @@ class Watcher:
         self._context = context
         self._bell = bell
         self._stop = stop
+        self._looks_left = Bucket(EDITS)
 
     def run(self) -> None:
         """Look until stopped; asleep while nothing is followed."""
         while not self._stop.is_set():
             self._bell.clear()
             try:
-                with self._engine.begin() as connection:
-                    rows = live.due(connection)
-                for row in rows:
-                    self._look(row)
-                with self._engine.begin() as connection:
-                    pause = live.seconds_to_next(connection)
+                pause = self._looks_left.wait() or self._next()
             except SQLAlchemyError as error:
                 log.error("live messages cannot be read: %s", type(error).__name__)
                 pause = 1.0
-            self._bell.wait(IDLE_S if pause is None else min(IDLE_S, pause))
+            self._bell.wait(pause)
+
+    def _next(self) -> float:
+        """Look at what is due longest. Returns the seconds after which another look is worth it."""
+        with self._engine.begin() as connection:
+            rows = live.due(connection, limit=1)
+            if not rows:
+                pause = live.seconds_to_next(connection)
+                return IDLE_S if pause is None else min(IDLE_S, pause)
+        self._looks_left.spend()
+        self._look(rows[0])
+        return 0.0
 
     def _look(self, row: LiveRow) -> None:
         ctx = self._context(row)
@@ -86,12 +98,20 @@ class Watcher:
         content = render(reply) if reply else None
         digest = fingerprint(content) if content else row.digest
         with self._engine.begin() as connection:
-            if content and digest != row.digest:
+            wait = pause(live.following(connection), errors)
+            still = live.looked(connection, row, digest=digest, pause=wait, ended=ended, errors=errors)
+            if still and content and digest != row.digest:
                 priority = Priority.POST if ended else Priority.LIVE
-                outbox.put(connection, "message", content, priority=priority, slot=row.slot, invocation=row.invocation)
-            live.looked(
-                connection, row.id, digest=digest, pause=pause(row, datetime.now(UTC)), ended=ended, errors=errors
-            )
+                outbox.put(
+                    connection,
+                    "message",
+                    content,
+                    priority=priority,
+                    slot=row.slot,
+                    picture=reply.picture.data if reply and reply.picture else None,
+                    picture_name=reply.picture.name if reply and reply.picture else None,
+                    invocation=row.invocation,
+                )
 
 
 def expire_approvals(engine: Engine, stop: threading.Event) -> None:
@@ -105,11 +125,10 @@ def expire_approvals(engine: Engine, stop: threading.Event) -> None:
             log.error("approvals cannot be looked through: %s", type(error).__name__)
 
 
-def pause(row: LiveRow, now: datetime) -> timedelta:
-    """How long until the next look: a second at first, less often for what takes long or fails to answer."""
-    age = (now - row.created_at).total_seconds()
-    seconds = 1.0 if age < 600 else 3.0 if age < 3600 else 10.0
-    return timedelta(seconds=min(60.0, seconds * 2 ** min(row.errors, 6)))
+def pause(following: int, errors: int) -> timedelta:
+    """How long until the next look at one of so many, longer after looks that failed."""
+    seconds = SHOWN_EVERY_S * max(1, following)
+    return timedelta(seconds=max(seconds, min(LONGEST_PAUSE_S, seconds * 2 ** min(errors, 6))))
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:

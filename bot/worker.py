@@ -26,11 +26,13 @@ STOP_WITHIN_S = 20.0
 
 @dataclass
 class Bells:
-    """What wakes the threads of this process: a ticket for each new invocation, bells for sender and watcher."""
+    """What wakes the threads of this process: a ticket for each new invocation, bells for the leader."""
 
     tickets: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     outbox: threading.Event = field(default_factory=threading.Event)
     live: threading.Event = field(default_factory=threading.Event)
+    alerts: threading.Event = field(default_factory=threading.Event)
+    schedules: threading.Event = field(default_factory=threading.Event)
 
     def ring(self, channel: str) -> None:
         """Pass on a notification from the database."""
@@ -40,12 +42,18 @@ class Bells:
             self.outbox.set()
         elif channel == database.CHANNEL_LIVE:
             self.live.set()
+        elif channel == database.CHANNEL_ALERTS:
+            self.alerts.set()
+        elif channel == database.CHANNEL_SCHEDULES:
+            self.schedules.set()
 
     def ring_all(self) -> None:
         """After a gap in listening nobody knows what was missed."""
         self.tickets.release()
         self.outbox.set()
         self.live.set()
+        self.alerts.set()
+        self.schedules.set()
 
 
 def name() -> str:
@@ -113,7 +121,13 @@ class Worker:
                 log.error("leases cannot be tended: %s", type(error).__name__)
 
     def _listen(self, listening: threading.Event) -> None:
-        channels = (database.CHANNEL_INVOCATIONS, database.CHANNEL_OUTBOX, database.CHANNEL_LIVE)
+        channels = (
+            database.CHANNEL_INVOCATIONS,
+            database.CHANNEL_OUTBOX,
+            database.CHANNEL_LIVE,
+            database.CHANNEL_ALERTS,
+            database.CHANNEL_SCHEDULES,
+        )
         while not self._stop.is_set():
             try:
                 with database.dedicated(self._url) as connection:

@@ -21,11 +21,20 @@ MODULES = (
     "registry",
     "approvals",
     "deployment",
+    "rollback",
     "predict",
     "access",
     "elevation",
     "audit",
     "studio",
+    "alerts",
+    "rehearsal",
+    "summary",
+    "schedule",
+    "explain",
+    "drift",
+    "drift_baseline",
+    "drift_schedule",
 )
 
 

@@ -37,6 +37,10 @@ class Between:
         return f"{_number(self.low)}..{_number(self.high)}"
 
 
+class Verbatim:
+    """Marks the one argument of a command that is all the rest of its line, with its quotes: pasted JSON."""
+
+
 def _number(value: float) -> str:
     """Without an exponent and without zeros nobody typed."""
     return str(value) if isinstance(value, int) else f"{value:.9f}".rstrip("0").rstrip(".")

@@ -21,8 +21,10 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine
 
+from alerts.routes import Routes
 from commands.reply import Audience, Fact, Link, Reply
-from pipeline.names import ENVIRONMENTS, Environment, Names
+from pipeline.errors import BadInput
+from pipeline.names import ENVIRONMENTS, Environment, Monitor, Names
 from pipeline.tracking import Tracking
 from state.grants import Grant
 
@@ -43,6 +45,12 @@ class Need:
     resource: str = "*"
     env: str | None = None
     """Fixed environment for `{env}`, `{pipeline}`, `{group}`, `{stack}` when it is not the command's `env` argument."""
+    only: str | None = None
+    """The argument without which it is not needed: the session is not given what this line does not do."""
+
+    def applies(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether a command with these arguments needs it."""
+        return self.only is None or bool(arguments.get(self.only))
 
 
 Allowed = Mapping[str, tuple[Environment, ...]]
@@ -115,6 +123,15 @@ def _blind(service: str) -> Any:
     raise TypeError(f"this context was given no eyes of the bot's own to read {service} with")
 
 
+def _unrouted() -> Routes:
+    raise TypeError("this context knows no routes")
+
+
+def no_file(path: str) -> bytes:
+    """Outside of a terminal nobody names files. Raises BadInput."""
+    raise BadInput(f"{path[:60]!r} is neither an event nor the id of an alert.", "Paste the event, from { to }.")
+
+
 def _unheard(link: Link) -> None:
     raise TypeError("nobody can be whispered to in this context")
 
@@ -142,6 +159,16 @@ class Context:
     eyes: Callable[[str], Any] = field(default=_blind, repr=False)
     holders: Callable[[str], Sequence[str]] = field(default=lambda role: (), repr=False)
     notify: Mapping[str, str] = field(default_factory=dict)
+    zone: Callable[[], str] = field(default=lambda: "", repr=False)
+    """The IANA time zone of the person's Slack profile, empty where that is not known. Raises Unavailable."""
+    routes: Callable[[], Routes] = field(default=_unrouted, repr=False)
+    """Where alerts go, by the routes file as it is now."""
+    clarify_image: str = ""
+    """Address of Clarify's image in this region, which explanations need where `monitor` is native."""
+    local_file: Callable[[str], bytes] = field(default=no_file, repr=False)
+    """A file on the machine of whoever types in a terminal. Raises BadInput when there is none, as in Slack."""
+    monitor: Monitor = "processing"
+    """What watches the deployments that are made."""
     whisper: Callable[[Link], None] = field(default=_unheard, repr=False)
     """Shows the person a link that is a key, at once and unrecorded. Raises Refused or Unavailable when it cannot."""
 

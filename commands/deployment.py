@@ -37,6 +37,19 @@ READ = (
 )
 CHANGERS: Allowed = {"data-scientist": ("dev",), "ml-engineer": ("staging", "prod")}
 PASS = Need("iam:PassRole", "arn:aws:iam::{account}:role/groundcrew-{env}-deploy")
+CREATE = (
+    *PACKAGES,
+    Need(("cloudformation:CreateStack", "cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
+    Need(("s3:PutObject", "s3:GetObject"), "arn:aws:s3:::{bucket}/{env}/code/*"),
+    Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
+    PASS,
+)
+UPDATE = (
+    Need(("cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
+    Need(("s3:PutObject", "s3:GetObject"), "arn:aws:s3:::{bucket}/{env}/code/*"),
+    PASS,
+)
+"""What it takes to change a deployment and not its model."""
 
 
 def in_prod(arguments: Mapping[str, Any]) -> bool:
@@ -58,7 +71,8 @@ def _package(ctx: Context, env: Environment, version: int | None) -> Package:
     return package
 
 
-def _plan_create(ctx: Context, *, env: Environment, version: int | None, instance_type: str) -> Plan:
+def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: str) -> Plan:
+    """What deploying a version would do, as a confirmation or an approval shows it."""
     # The stack first: whoever may not look at an environment hears so from AWS, whatever else is there or is not.
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
     package = _package(ctx, env, version)
@@ -80,6 +94,7 @@ def _plan_create(ctx: Context, *, env: Environment, version: int | None, instanc
         "environment": env,
         "instance_type": instance_type,
         "template": source.template().digest,
+        "monitor": source.code().digest,
     }
     return Plan(f"deploy detector v{package.version} to {env}", facts, bound)
 
@@ -87,17 +102,11 @@ def _plan_create(ctx: Context, *, env: Environment, version: int | None, instanc
 @command(
     "deployment create",
     allowed=CHANGERS,
-    needs=[
-        *PACKAGES,
-        Need(("cloudformation:CreateStack", "cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
-        Need(("s3:PutObject", "s3:GetObject"), "arn:aws:s3:::{bucket}/{env}/code/*"),
-        Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
-        PASS,
-    ],
+    needs=CREATE,
     changes=True,
     audience=Audience.CHANNEL,
     approval=Approval("ml-engineer", when=in_prod),
-    plan=_plan_create,
+    plan=plan,
     example="deployment create --env staging --version 3",
 )
 def create(
@@ -119,12 +128,13 @@ def create(
             f"`registry request <version> --to {env}` asks for one.",
         )
     url = deployment.publish_template(ctx.client("s3"), ctx.names, env)
+    code = deployment.publish_code(ctx.client("s3"), ctx.names, env)
     stack_id, done = deployment.deploy(
         cloudformation,
         ctx.names,
         env,
         template_url=url,
-        parameters=deployment.parameters(ctx.names, env, package, instance_type),
+        parameters=deployment.parameters(ctx.names, env, package, instance_type, code=code, monitor=ctx.monitor),
         token=ctx.token,
     )
     name = ctx.names.stack(env)

@@ -29,6 +29,7 @@ _DOING = {
     "Train": "training",
     "Evaluate": "evaluating",
     "CheckMap": "checking mAP",
+    "Baseline": "measuring what is usual",
     "Register": "registering",
     "Deploy": "deploying",
 }
@@ -179,8 +180,9 @@ def _line(step: StepRun, run: Execution, progress: Progress) -> Step:
 
 
 def _so_far(started: datetime) -> str:
-    """Rounded to five seconds: a message that shows every second would be edited every second."""
-    return duration(5 * round((datetime.now(UTC) - started).total_seconds() / 5))
+    """To two seconds, also after hours: a message that nothing changes in for five seconds looks dead."""
+    hours, rest = divmod(2 * round((datetime.now(UTC) - started).total_seconds() / 2), 3600)
+    return f"{hours} h {duration(rest)}" if hours > 0 else duration(rest)
 
 
 def _last_words(ctx: Context, job: str) -> str:
@@ -205,22 +207,14 @@ def _facts(run: Execution, progress: Progress) -> list[Fact]:
 
 
 def _actions(ctx: Context, run: Execution, progress: Progress) -> list[Action]:
-    env = run.environment
-    actions: list[Action] = []
     register = run.step("RegisterModel")
-    if run.running:
-        actions.append(stop_button(run.id, env))
-    elif register is not None and register.package:
-        version = register.package.rsplit("/", 1)[-1]
-        if env == "dev":
-            actions.append(
-                Action("Request promotion to staging", f"registry request {version} --to staging", "primary")
-            )
-        actions.append(Action("Show the model", f"registry show {version} --env {env}"))
-        if any(step.name == "Deploy" and step.status == "Succeeded" for step in run.steps):
-            actions.append(Action("Predict on a photo", f"deployment predict --env {env}"))
-    else:
+    actions = [stop_button(run.id, run.environment)] if run.running else []
+    if not run.running and register is not None and register.package:
+        actions += _with_model(run, register.package.rsplit("/", 1)[-1])
+    if not run.running and run.status != "Succeeded":
         actions += _again(run)
+    if run.status != "Succeeded" and any(step.job for step in run.steps):
+        actions.append(Action("Logs", f"pipeline logs {run.id} --env {run.environment}"))
     if progress.run is not None and "mlflow" in ctx.web_links:
         page = (
             f"{ctx.web_links['mlflow'].rstrip('/')}/#/experiments/{progress.run.experiment_id}/runs/{progress.run.id}"
@@ -245,13 +239,16 @@ def _with_model(run: Execution, version: str) -> list[Action]:
 
 
 def _again(run: Execution) -> list[Action]:
-    """Buttons that start the run anew: as it was, or with twice the epochs when its model was not good enough."""
+    """Buttons that go on or start anew: with twice the epochs when the model was not good enough, else as it was."""
     failed = _failed_step(run)
     if failed is not None and failed.kind == "Fail":
         longer = min(300, 2 * max(1, epochs_of(run)))
         again = {**run.parameters, "Epochs": str(longer)}
         return [Action(f"Train for {longer} epochs", _command_line(run.environment, again), "primary")]
-    return [Action("Run again", _command_line(run.environment, run.parameters))]
+    actions = [Action("Run again", _command_line(run.environment, run.parameters))]
+    if run.status in executions.RETRYABLE:
+        actions.insert(0, Action("Retry", f"pipeline retry {run.id} --env {run.environment}", style="primary"))
+    return actions
 
 
 def _command_line(env: str, parameters: Mapping[str, str]) -> str:

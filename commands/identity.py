@@ -46,14 +46,14 @@ def whoami(ctx: Context) -> Reply:
 def help_(
     ctx: Context,
     command: Annotated[str, Parameter(help="A command, or the first word of several")] = "",
-    verb: Annotated[str, Parameter(help="The second word of the command")] = "",
+    verb: Annotated[str, Parameter(help="The other words of the command, in quotes if several")] = "",
 ) -> Reply:
     """List what you can type, or explain one command."""
     commands = all_commands()
     name = f"{command} {verb}".strip().lower()
     if name in commands:
         return _one(commands[name])
-    asked = [item for item in commands.values() if not name or item.name.split()[0] == name]
+    asked = [item for item in commands.values() if not name or item.name.startswith(f"{name} ")]
     if not asked:
         raise NotFound("command", name, commands)
     roles = dict.fromkeys([ctx.person.role, *(grant.role for grant in ctx.person.elevations)])
@@ -114,6 +114,8 @@ def _where(item: Command, approval: Approval) -> str:
     if "env" not in {option.name for option in options(item)}:
         return ""
     environments = [env for env in ENVIRONMENTS if approval.when({"env": env})]
+    if not environments:
+        return ", with some of its arguments"
     return f", in {' and '.join(environments)}" if len(environments) < len(ENVIRONMENTS) else ""
 
 

@@ -68,8 +68,9 @@ class Row:
     def calls(self, names: Names, env: Environment | None) -> list[Call]:
         """The calls in an environment, on representative resources."""
         found = (
-            Call(action, arn, _context(action, arn, names))
+            Call(action, arn, _context(action, arn, names, env))
             for need in self.needs
+            if need.applies(self._arguments(env))
             for arn in [_representative(need, self._arguments(env), names, env)]
             for action in ([need.actions] if isinstance(need.actions, str) else need.actions)
         )
@@ -77,8 +78,9 @@ class Row:
 
     def session_policy(self, names: Names, env: Environment | None) -> dict[str, Any]:
         """What a session for it is narrowed to, with the arguments at their defaults."""
-        needs = [(need.actions, need.resource, need.env) for need in self.needs]
-        return statements(needs, names, self._arguments(env))
+        given = self._arguments(env)
+        needs = [(need.actions, need.resource, need.env) for need in self.needs if need.applies(given)]
+        return statements(needs, names, given)
 
     def _arguments(self, env: Environment | None) -> dict[str, Any]:
         """Every argument at its default; the environment where one is asked for."""
@@ -206,7 +208,7 @@ def _representative(need: Need, arguments: Mapping[str, Any], names: Names, env:
     return re.sub(r"\*+", _ID, arn.replace("/*Jobs:", "/ProcessingJobs:"))
 
 
-def _context(action: str, arn: str, names: Names) -> tuple[tuple[str, str], ...]:
+def _context(action: str, arn: str, names: Names, within: Environment | None) -> tuple[tuple[str, str], ...]:
     """What the request says besides action and resource, as far as a policy asks: pairs of context key and value."""
     service, _, verb = action.partition(":")
     env = next((each for each in ENVIRONMENTS if f"groundcrew-{each}-" in arn), None)
@@ -214,7 +216,8 @@ def _context(action: str, arn: str, names: Names) -> tuple[tuple[str, str], ...]
         service = "cloudformation" if arn.endswith("-deploy") else "sagemaker"
         return (("iam:PassedToService", f"{service}.amazonaws.com"),)
     if action == "s3:ListBucket":
-        return (("s3:prefix", "survey/images/"),)
+        own = arn.endswith(f":{names.bucket}")
+        return (("s3:prefix", f"{within}/monitoring/" if own and within else "survey/images/"),)
     if action == "sagemaker:CreatePresignedDomainUrl":  # one's own profile, which carries one's name as a tag
         return (("aws:SourceIdentity", "T0.U0"), ("sagemaker:ResourceTag/SlackUser", "T0.U0"))
     if service == "cloudformation" and env and not reads(action):

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from commands import all_commands
-from commands.arguments import Between
+from commands.arguments import Between, Verbatim
 from commands.command import Command
 from pipeline.errors import BadInput
 
@@ -49,7 +49,7 @@ def parse(text: str) -> tuple[Command, dict[str, Any]]:
     Empty text is `help`; `--help` after a command is help on that command. Raises BadInput with usage and an example.
     """
     try:
-        tokens = shlex.split(text)
+        tokens = _verbatim(text) or shlex.split(text)
     except ValueError as mistake:
         raise BadInput(
             f"That line cannot be read: {str(mistake).lower()}.",
@@ -80,11 +80,12 @@ def _find(tokens: Sequence[str]) -> tuple[Command, list[str]]:
     if not tokens:
         return commands["help"], []
     words = [token.lower() for token in tokens[:2]]
-    for length in (2, 1):
-        name = " ".join(words[:length])
+    for length in (3, 2, 1):
+        name = " ".join(token.lower() for token in tokens[:length])
         if len(tokens) >= length and name in commands:
-            rest = list(tokens[length:])
-            return (commands["help"], name.split()) if {"--help", "-h"} & set(rest) else (commands[name], rest)
+            return _or_help(commands[name], tokens[length:])
+    if (shown := " ".join([*words, "show"])) in commands and len(words) == 2:
+        return _or_help(commands[shown], tokens[2:])
     if words[0] in _nouns() and (len(words) == 1 or words[1] in ("--help", "-h")):
         return commands["help"], words[:1]
     typed = " ".join(tokens[:2] if words[0] in _nouns() else tokens[:1])
@@ -92,6 +93,23 @@ def _find(tokens: Sequence[str]) -> tuple[Command, list[str]]:
     if near:
         raise BadInput(f"There is no command {typed!r}.", f"Did you mean `{near.name}`? {_advice(near)}")
     raise BadInput(f"There is no command {typed!r}.", "Type `help` to see them all.")
+
+
+def _or_help(command: Command, rest: Sequence[str]) -> tuple[Command, list[str]]:
+    """The command, or help on it when that is what is asked for."""
+    if {"--help", "-h"} & set(rest):
+        return all_commands()["help"], command.name.split(" ", 1)
+    return command, list(rest)
+
+
+def _verbatim(text: str) -> list[str]:
+    """The tokens of a command that takes the rest of its line as it is; none for any other line."""
+    *name, rest = [*text.split(None, 2), ""][:3]
+    command = all_commands().get(" ".join(name).lower())
+    if command is None or rest.strip() in ("", "--help", "-h"):
+        return []
+    marks = [item for each in _signature(command).parameters.values() for item in _details(each.annotation)]
+    return [*name, rest.strip()] if any(isinstance(mark, Verbatim) for mark in marks) else []
 
 
 def _nouns() -> set[str]:
@@ -159,10 +177,15 @@ def _signature(command: Command) -> inspect.Signature:
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
+def _details(annotation: Any) -> Sequence[Any]:
+    """What stands beside the type in `Annotated`."""
+    return getattr(annotation, "__metadata__", ())
+
+
 def _option(parameter: inspect.Parameter) -> Option:
-    annotation, details = parameter.annotation, Parameter()
-    if hasattr(annotation, "__metadata__"):
-        details = next((item for item in annotation.__metadata__ if isinstance(item, Parameter)), details)
+    annotation, marks = parameter.annotation, _details(parameter.annotation)
+    details = next((item for item in marks if isinstance(item, Parameter)), Parameter())
+    if marks:
         annotation = annotation.__origin__
     if get_origin(annotation) is Union or get_origin(annotation).__class__.__name__ == "UnionType":
         annotation = next(item for item in get_args(annotation) if item is not type(None))

@@ -34,9 +34,16 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True)
 class Mention:
-    """A person, by Slack user id."""
+    """A person, or a group of people, by Slack id."""
 
     user: str
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel, by Slack id."""
+
+    id: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,7 @@ class Moment:
     at: float
 
 
-Inline = str | Mention | Code | Strong | Link | Moment
+Inline = str | Mention | Channel | Code | Strong | Link | Moment
 Text = str | Sequence[Inline]
 
 
@@ -141,10 +148,21 @@ class Action:
 
 
 @dataclass(frozen=True)
+class Menu:
+    """A few commands under one label, e.g. for how long. Choosing one is typing its command.
+
+    A menu holds only short commands without a question; a renderer makes buttons of the others.
+    """
+
+    label: str
+    options: Sequence[Action]
+
+
+@dataclass(frozen=True)
 class Follow:
     """Keep this reply up to date until the named thing has ended. `kind` is a key of `bot.watcher`'s table."""
 
-    kind: Literal["execution", "deployment"]
+    kind: Literal["execution", "deployment", "explanation", "monitor"]
     arn: str
 
 
@@ -168,7 +186,7 @@ class Reply:
     quote: str = ""
     picture: Picture | None = None
     document: Document | None = None
-    actions: Sequence[Action] = ()
+    actions: Sequence[Action | Menu] = ()
     environment: Literal["dev", "staging", "prod"] | None = None
     audience: Audience | None = None
     slot: str | None = None

@@ -3,6 +3,7 @@
     images/*.jpg|png    one scene (flight) is what all images share whose name is equal before the last underscore
     labels/*.txt        rows `class cx cy w h`, all relative to the picture; no file = a picture without objects
     classes.txt         one class name a line; the line number is the class id
+    unlabelled/*.jpg|png    optional: photos nobody trains on, from which the drift baseline learns what is usual
 
 Nothing here needs torch; pictures are decoded once, with Pillow, to find the broken ones.
 """
@@ -54,7 +55,7 @@ class Sample:
     @property
     def scene(self) -> str:
         """The flight a picture belongs to: its name before the last underscore."""
-        return self.image.stem.rpartition("_")[0] or self.image.stem
+        return scene(self.image)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Survey:
     problems: Sequence[Problem] = field(default_factory=tuple)
     found: int = 0
     """Pictures in the folder, usable or not."""
+    unlabelled: Sequence[Sample] = field(default_factory=tuple)
 
     @property
     def version(self) -> str:
@@ -75,26 +77,39 @@ class Survey:
 
     def manifest(self) -> dict[str, object]:
         """What the version is made of: class names, and name and content hash (picture and labels) of every sample."""
-        return {"classes": list(self.classes), "samples": {sample.image.name: sample.digest for sample in self.samples}}
+        body: dict[str, object] = {
+            "classes": list(self.classes),
+            "samples": {sample.image.name: sample.digest for sample in self.samples},
+        }
+        if self.unlabelled:
+            body["unlabelled"] = {sample.image.name: sample.digest for sample in self.unlabelled}
+        return body
+
+
+def scene(image: Path) -> str:
+    """The flight an image file belongs to, by its name."""
+    return image.stem.rpartition("_")[0] or image.stem
 
 
 def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
     """Read and check a data set.
 
     `limit` > 0 keeps that many of the usable pictures, drawn with `seed` from all of them (the first names would be
-    the first flights). Raises `BadInput` when the layout itself is wrong: no classes.txt, no images.
+    the first flights), and as many of the unlabelled ones. Raises `BadInput` when the layout itself is wrong: no
+    classes.txt, no images.
     """
     classes = _classes(folder)
-    images = sorted(path for path in (folder / "images").glob("*") if path.suffix.lower() in SUFFIXES)
+    images = _images(folder / "images")
     if not images:
         raise BadInput("The data set has no pictures.", "Put .jpg or .png files into its images/ folder.")
     samples: list[Sample] = []
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for image in images:
+    unlabelled: list[Sample] = []
+    for image in images + (more := _images(folder / "unlabelled")):
         found = _sample(folder, image, len(classes), seen)
         if isinstance(found, Sample):
-            samples.append(found)
+            (samples if image.parent.name == "images" else unlabelled).append(found)
         else:
             problems.extend(found)
     stems = {image.stem for image in images}
@@ -103,10 +118,9 @@ def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
         for label in sorted((folder / "labels").glob("*.txt"))
         if label.stem not in stems
     ]
-    if 0 < limit < len(samples):
-        chosen = random.Random(seed).sample(range(len(samples)), limit)  # noqa: S311 (a repeatable draw, not a secret)
-        samples = [samples[index] for index in sorted(chosen)]
-    return Survey(classes, samples, problems, len(images))
+    return Survey(
+        classes, _drawn(samples, limit, seed), problems, len(images) + len(more), _drawn(unlabelled, limit, seed)
+    )
 
 
 def split(survey: Survey, seed: int = 0) -> dict[Split, list[Sample]]:
@@ -147,7 +161,7 @@ def report(survey: Survey, parts: Mapping[Split, Sequence[Sample]]) -> dict[str,
     return {
         "version": survey.version,
         "classes": list(survey.classes),
-        "pictures": {"found": survey.found, "used": len(survey.samples)},
+        "pictures": {"found": survey.found, "used": len(survey.samples) + len(survey.unlabelled)},
         "splits": {
             part: {
                 "pictures": len(samples),
@@ -156,6 +170,7 @@ def report(survey: Survey, parts: Mapping[Split, Sequence[Sample]]) -> dict[str,
             }
             for part, samples in parts.items()
         },
+        "unlabelled": len(survey.unlabelled),
         "problems": [{"file": p.file, "kind": p.kind, "detail": p.detail} for p in survey.problems],
     }
 
@@ -175,9 +190,12 @@ def summarise(problems: Sequence[Problem], characters: int) -> str:
 
 
 def pack(samples: Sequence[Sample], folder: Path, shards: int = SHARDS) -> None:
-    """Write samples as `shard-00.tar`, … below `folder`; the same samples give the same bytes."""
+    """Write samples as `shard-00.tar`, … below `folder`; the same samples give the same bytes.
+
+    No samples make one empty shard: a job's input must hold an object.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for index in range(min(shards, len(samples))):
+    for index in range(max(1, min(shards, len(samples)))):
         with tarfile.open(folder / f"shard-{index:02d}.tar", "w") as tar:
             for sample in samples[index::shards]:
                 _add(tar, f"images/{sample.image.name}", sample.image.read_bytes())
@@ -190,6 +208,7 @@ def unpack(folder: Path, target: Path) -> int:
     shards = sorted(folder.rglob("shard-*.tar"))
     if not shards:
         raise BadInput(f"There are no shards in the {folder.name} channel.", "Connect it to the output of Preprocess.")
+    (target / "images").mkdir(parents=True, exist_ok=True)
     for shard in shards:
         with tarfile.open(shard) as tar:
             tar.extractall(target, filter="data")
@@ -211,6 +230,17 @@ def _classes(folder: Path) -> list[str]:
     if not names or len(set(names)) != len(names):
         raise BadInput("classes.txt is empty or names a class twice.", "Write each class name on a line of its own.")
     return names
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+
+
+def _drawn(samples: list[Sample], limit: int, seed: int) -> list[Sample]:
+    if not 0 < limit < len(samples):
+        return samples
+    chosen = random.Random(seed).sample(range(len(samples)), limit)  # noqa: S311 (a repeatable draw, not a secret)
+    return [samples[index] for index in sorted(chosen)]
 
 
 def _sample(folder: Path, image: Path, classes: int, seen: dict[str, str]) -> Sample | list[Problem]:

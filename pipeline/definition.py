@@ -1,7 +1,9 @@
 """The pipeline `groundcrew-<env>-detector` as SageMaker's definition JSON.
 
-    Preprocess → Train → Evaluate → CheckMap ─┬─ Register → Deploy (dev only)
+    Preprocess → Train → Evaluate → CheckMap ─┬─ Baseline → Register → Deploy (dev only)
                                               └─ BelowThreshold (Fail)
+
+Only a model that will be registered gets a drift baseline, and none is registered without one.
 
 Built by hand, not rendered with the sagemaker SDK, for two reasons. Importing `sagemaker.mlops` costs 6 to 9
 CPU-seconds, which every start of the local mode would pay; and what it renders needs patching where we need it most
@@ -33,6 +35,8 @@ PARAMETERS: tuple[tuple[str, str, object], ...] = (
     ("Weights", "String", ""),
     ("MaxImages", "Integer", 0),
 )
+PARTS = ("train", "validation", "test", "unlabelled")
+"""What Preprocess makes of the data set."""
 ENUMS = {"OnBadData": ["skip", "fail"]}
 PACKAGE_KEYS = ("digest", "map50", "map50_95", "mlflow_run_id", "data_version", "code_revision", "classes")
 """Metadata of the model package that Evaluate leaves under `package` in evaluation.json."""
@@ -53,13 +57,13 @@ def definition(
     `tracking_uri` MLflow's (may be empty: runs are then not tracked, and say so).
     """
     builder = _Builder(env, names, image, code_uri, tracking_uri)
-    evaluate = builder.evaluate(last=env != "dev")
-    accepted = [builder.register()] + ([builder.deploy(template_url)] if env == "dev" else [])
+    accepted = [builder.baseline(last=env != "dev"), builder.register()]
+    accepted += [builder.deploy(template_url)] if env == "dev" else []
     body = {
         "Version": "2020-12-01",
         "Metadata": {},
         "Parameters": [_parameter(*row) for row in PARAMETERS],
-        "Steps": [builder.preprocess(revision), builder.train(), evaluate, _check(accepted)],
+        "Steps": [builder.preprocess(revision), builder.train(), builder.evaluate(), _check(accepted)],
     }
     return json.dumps(body, indent=1)
 
@@ -71,7 +75,7 @@ def tags(env: Environment) -> list[Json]:
 
 
 class _Builder:
-    """The five steps that are jobs or registrations, for one environment."""
+    """The six steps that are jobs or registrations, for one environment."""
 
     def __init__(self, env: Environment, names: Names, image: str, code_uri: str, tracking_uri: str) -> None:
         self.env: Environment = env
@@ -93,7 +97,7 @@ class _Builder:
             "ON_BAD_DATA": _get("Parameters.OnBadData"),
         }
         raw = _path(f"s3://{self.names.data_bucket}", _get("Parameters.DataPrefix"))
-        outputs = ("train", "validation", "test", "report")
+        outputs = (*PARTS, "report")
         return self._processing("Preprocess", "ml.t3.medium", settings, {"raw": raw}, outputs)
 
     def train(self) -> Json:
@@ -113,7 +117,7 @@ class _Builder:
             "AlgorithmSpecification": {
                 "TrainingImage": self.image,
                 "TrainingInputMode": "File",
-                "ContainerEntrypoint": _entrypoint("train", "input/data/code"),
+                "ContainerEntrypoint": entrypoint("train", "input/data/code"),
                 "MetricDefinitions": [
                     {"Name": "val:map50", "Regex": '"map50": ([0-9.]+)'},
                     {"Name": "val:map50_95", "Regex": '"map50_95": ([0-9.]+)'},
@@ -130,11 +134,10 @@ class _Builder:
         }
         return {"Name": "Train", "Type": "Training", "Arguments": arguments}
 
-    def evaluate(self, *, last: bool) -> Json:
+    def evaluate(self) -> Json:
         settings = {
             "ENDPOINT_NAME": self.names.stack(self.env),
             "MAP_THRESHOLD": _text(_get("Parameters.MapThreshold")),
-            "LAST_STEP": "yes" if last else "no",
         }
         inputs = {
             "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
@@ -147,10 +150,18 @@ class _Builder:
         ]
         return step
 
+    def baseline(self, *, last: bool) -> Json:
+        inputs = {name: _output("Preprocess", name) for name in (*PARTS, "report")} | {
+            "model": _output("Evaluate", "model")
+        }
+        settings = {"LAST_STEP": "yes" if last else "no"}
+        return self._processing("Baseline", "ml.m5.large", settings, inputs, ("baseline",))
+
     def register(self) -> Json:
-        statistics = {
-            "ContentType": "application/json",
-            "S3Uri": _path(_output("Evaluate", "evaluation"), "evaluation.json"),
+        evaluation = _file(_output("Evaluate", "evaluation"), "evaluation.json")
+        watched = {
+            "Statistics": _file(_output("Baseline", "baseline"), "statistics.json"),
+            "Constraints": _file(_output("Baseline", "baseline"), "constraints.json"),
         }
         metadata = {key: _evaluation(f"package.{key}") for key in PACKAGE_KEYS}
         arguments = {
@@ -162,7 +173,7 @@ class _Builder:
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": ["ml.t2.medium", "ml.m5.large", "ml.c5.large"],
             },
-            "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+            "ModelMetrics": {"ModelQuality": {"Statistics": evaluation}, "ModelDataQuality": watched},
             "ModelApprovalStatus": "PendingManualApproval",
             "CustomerMetadataProperties": metadata | {"pipeline_execution": _get("Execution.PipelineExecutionArn")},
         }
@@ -176,6 +187,7 @@ class _Builder:
             "EXECUTION_ID": _get("Execution.PipelineExecutionId"),
             "MODEL_PACKAGE_ARN": _get("Steps.Register.ModelPackageArn"),
             "TEMPLATE_URL": template_url,
+            "CODE_URI": self.code_uri,
         }
         return self._processing("Deploy", "ml.t3.medium", settings, {"report": _output("Preprocess", "report")}, ())
 
@@ -187,7 +199,7 @@ class _Builder:
             },
             "AppSpecification": {
                 "ImageUri": self.image,
-                "ContainerEntrypoint": _entrypoint(name.lower(), "processing/input/code"),
+                "ContainerEntrypoint": entrypoint(name.lower(), "processing/input/code"),
             },
             "RoleArn": self.role,
             "ProcessingInputs": [_input(key, uri) for key, uri in ({"code": self.code_uri} | inputs).items()],
@@ -229,7 +241,7 @@ def _parameter(name: str, kind: str, default: object) -> Json:
     return row | ({"EnumValues": ENUMS[name]} if name in ENUMS else {})
 
 
-def _entrypoint(step: str, code: str) -> list[str]:
+def entrypoint(step: str, code: str) -> list[str]:
     """Unpack the code that lies in `code` below the root folder and become the step. Constant text: no data in it."""
     root, module = f"R=${{ML_ROOT:-{ML}}}", f"pipeline.steps.{step}"
     unpack = f'mkdir -p "$R/code" && tar -xzf "$R/{code}/source.tar.gz" -C "$R/code"'
@@ -255,6 +267,10 @@ def _output(step: str, name: str) -> Json:
 
 def _model_uri() -> Json:
     return _path(_output("Evaluate", "model"), "model.tar.gz")
+
+
+def _file(folder: Json, name: str) -> Json:
+    return {"ContentType": "application/json", "S3Uri": _path(folder, name)}
 
 
 def _evaluation(path: str) -> Json:

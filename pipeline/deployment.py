@@ -13,12 +13,17 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import definition, source
-from pipeline.errors import BadInput, Refused
-from pipeline.names import Environment, Names
+from pipeline.errors import BadInput, NotFound, Refused
+from pipeline.names import Environment, Monitor, Names
 from pipeline.registry import Package
 
 INSTANCE_TYPE = "ml.m5.large"
 """Of an endpoint, when nobody says otherwise."""
+
+WATCHING = ("Monitor", "MonitorTimes", "MonitorHours", "MonitorState")
+BASELINE = ("BaselineStatistics", "BaselineConstraints")
+ACCEPTED = "/baselines/"
+"""In the address of a baseline that people have accepted (`pipeline.baselines`)."""
 
 _GONE = frozenset({"DELETE_COMPLETE"})
 _DEAD = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
@@ -75,19 +80,36 @@ class Resource:
 
 def publish_template(s3: Any, names: Names, env: Environment) -> str:
     """Put the stack template under its content address, unless it is there already, and return its https address."""
-    template = source.template()
+    return _published(s3, names, env, source.template()).url(env, names)
+
+
+def publish_code(s3: Any, names: Names, env: Environment) -> str:
+    """The same with the code that the deployment's monitor runs; its `s3://` address."""
+    return _published(s3, names, env, source.code()).uri(env, names)
+
+
+def _published(s3: Any, names: Names, env: Environment, artifact: source.Artifact) -> source.Artifact:
     try:
-        s3.put_object(Bucket=names.bucket, Key=template.key(env), Body=template.data, IfNoneMatch="*")
+        s3.put_object(Bucket=names.bucket, Key=artifact.key(env), Body=artifact.data, IfNoneMatch="*")
     except ClientError as error:
         if error.response["Error"]["Code"] != "PreconditionFailed":
             raise
-    return template.url(env, names)
+    return artifact
 
 
-def parameters(names: Names, env: Environment, package: Package, instance_type: str) -> dict[str, str]:
-    """What the template is given to deploy one registered version.
+def parameters(
+    names: Names,
+    env: Environment,
+    package: Package,
+    instance_type: str,
+    *,
+    code: str,
+    monitor: Monitor | None = None,
+) -> dict[str, str]:
+    """What the template is given to deploy one registered version, watched by the monitor in `code` (`s3://` address).
 
-    Raises BadInput for an instance type that the model was not registered for.
+    Without `monitor` an update keeps the kind that the stack has. Raises BadInput for an instance type that the model
+    was not registered for.
     """
     allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
     if instance_type not in allowed:
@@ -103,7 +125,16 @@ def parameters(names: Names, env: Environment, package: Package, instance_type: 
         "ExecutionRoleArn": names.role(f"{env}-execution"),
         "InstanceType": instance_type,
         "CaptureUri": f"s3://{names.bucket}/{env}/capture",
+        "CodeUri": code,
+        **{f"Baseline{kind}": uri for kind, uri in baseline(package).items()},
+        **({"Monitor": monitor} if monitor else {}),
     }
+
+
+def baseline(package: Package) -> dict[str, str]:
+    """Where a version's drift baseline lies: `Statistics` and `Constraints`, both empty when it has none."""
+    files = package.metrics.get("ModelDataQuality", {})
+    return {kind: str(files.get(kind, {}).get("S3Uri", "")) for kind in ("Statistics", "Constraints")}
 
 
 def find(cloudformation: Any, name_or_id: str) -> Stack | None:
@@ -158,7 +189,38 @@ def deploy(
     Raises Refused for a change that cannot be made now (see `changeable`) or that CloudFormation could not make.
     """
     existing = changeable(cloudformation, names, env)
-    given = parameters if existing is None else _same_model(existing, env, parameters)
+    given = parameters if existing is None else _kept(existing, _same_model(existing, env, parameters))
+    return _put(cloudformation, names, env, existing, given, template_url, token)
+
+
+def change(
+    cloudformation: Any,
+    names: Names,
+    env: Environment,
+    *,
+    template_url: str,
+    changes: Mapping[str, str],
+    token: str,
+) -> tuple[str, Literal["created", "updated", "unchanged"]]:
+    """Start changing some parameters of the environment's stack, with all others as they are; as `deploy` otherwise.
+
+    Raises NotFound when there is none, Refused while something else is done to it.
+    """
+    existing = changeable(cloudformation, names, env)
+    if existing is None:
+        raise NotFound("deployment in environment", env, advice=f"`deployment create --env {env}` makes one.")
+    return _put(cloudformation, names, env, existing, {**existing.parameters, **changes}, template_url, token)
+
+
+def _put(
+    cloudformation: Any,
+    names: Names,
+    env: Environment,
+    existing: Stack | None,
+    given: Mapping[str, str],
+    template_url: str,
+    token: str,
+) -> tuple[str, Literal["created", "updated", "unchanged"]]:
     request = {
         "StackName": names.stack(env),
         "TemplateURL": template_url,
@@ -191,6 +253,17 @@ def _same_model(existing: Stack, env: Environment, parameters: Mapping[str, str]
             f"Deploy another version, or `deployment delete --env {env}` first.",
         )
     return {**parameters, "ModelDataUrl": existing.parameters["ModelDataUrl"]}
+
+
+def _kept(existing: Stack, parameters: Mapping[str, str]) -> Mapping[str, str]:
+    """A parameter that is not given would go back to its default: how it is watched is not chosen anew each time.
+
+    The same model also keeps a baseline that people have accepted for it.
+    """
+    same = existing.digest == parameters["Digest"]
+    accepted = BASELINE if same and ACCEPTED in existing.parameters.get("BaselineStatistics", "") else ()
+    watched = {name: existing.parameters[name] for name in WATCHING if name in existing.parameters}
+    return {**watched, **parameters, **{name: existing.parameters[name] for name in accepted}}
 
 
 def delete(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:

@@ -1,4 +1,4 @@
-"""Pipeline executions: start, find, read and stop them, and read what their jobs logged.
+"""Pipeline executions: start, find, read, stop and retry them, and read what their jobs logged.
 
 Each function takes the boto3 client it needs. Reads give small frozen values; times are UTC.
 """
@@ -15,10 +15,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.errors import BadInput, NotFound
+from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Names
 
 RUNNING = frozenset({"Executing", "Stopping", "Starting"})
+RETRYABLE = frozenset({"Failed", "Stopped"})
+"""States from which RetryPipelineExecution goes on."""
 _LOOK_BACK = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """What programs write to colour a terminal; on a page it would be noise."""
@@ -149,14 +151,11 @@ def load(sagemaker: Any, arn: str) -> Execution:
     definition = json.loads(
         sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)["PipelineDefinition"]
     )
-    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
-        PipelineExecutionArn=arn, SortOrder="Ascending"
-    )
-    begun = {step["StepName"]: step for page in pages for step in page["PipelineExecutionSteps"]}
+    begun = {step["StepName"]: step for step in _begun(sagemaker, arn)}
     given = sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(PipelineExecutionArn=arn)
     parameters = {item["Name"]: str(item.get("DefaultValue", "")) for item in definition.get("Parameters", [])}
     parameters |= {item["Name"]: item["Value"] for page in given for item in page["PipelineParameters"]}
-    steps = [_step(planned, begun.get(planned.name)) for planned in _planned(definition["Steps"], None)]
+    found = [_step(planned, begun.get(planned.name)) for planned in _planned(definition["Steps"], None)]
     identity = about.get("CreatedBy", {}).get("IamIdentity", {})
     return Execution(
         arn=arn,
@@ -168,7 +167,7 @@ def load(sagemaker: Any, arn: str) -> Execution:
         by=identity.get("SourceIdentity"),
         role=_role(identity.get("Arn", "")),
         parameters=parameters,
-        steps=tuple(_with_message(sagemaker, step) for step in steps),
+        steps=tuple(_with_message(sagemaker, step) for step in found),
     )
 
 
@@ -180,6 +179,26 @@ def status(sagemaker: Any, arn: str) -> str:
 def stop(sagemaker: Any, arn: str, *, token: str) -> None:
     """Ask a running execution to stop; its jobs get time to end by themselves."""
     sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=token)
+
+
+def steps(sagemaker: Any, arn: str) -> list[StepRun]:
+    """The steps that have begun, in the order of their start, each with its latest job."""
+    return [_step(StepRun(each["StepName"], _kind(each)), each) for each in _begun(sagemaker, arn)]
+
+
+def retry(sagemaker: Any, arn: str, *, token: str) -> None:
+    """Let a failed or stopped execution go on under the same ARN: what is done stays, the step that failed runs anew.
+
+    Definition and parameters stay those it was started with. Raises Refused when somebody else was faster.
+    """
+    try:
+        sagemaker.retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken=token)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ConflictException":
+            raise Refused(
+                f"AWS does not retry it: {error.response['Error']['Message']}", "Look at it again."
+            ) from error
+        raise
 
 
 def last_lines(logs: Any, job: str, limit: int = 8) -> list[str]:
@@ -232,6 +251,20 @@ def _planned(steps: Sequence[Mapping[str, Any]], only_if: bool | None) -> Iterab
         if step["Type"] == "Condition":
             yield from _planned(step["Arguments"].get("IfSteps", ()), True)
             yield from _planned(step["Arguments"].get("ElseSteps", ()), False)
+
+
+def _begun(sagemaker: Any, arn: str) -> Iterable[Mapping[str, Any]]:
+    pages = sagemaker.get_paginator("list_pipeline_execution_steps").paginate(
+        PipelineExecutionArn=arn, SortOrder="Ascending"
+    )
+    for page in pages:
+        yield from page["PipelineExecutionSteps"]
+
+
+def _kind(begun: Mapping[str, Any]) -> str:
+    """The type of a step by what it has made, as its list entry does not say it; empty when it has made nothing yet."""
+    kinds = {"TrainingJob": "Training", "ProcessingJob": "Processing"}
+    return next((kinds.get(made, made) for made in begun.get("Metadata", {})), "")
 
 
 def _step(planned: StepRun, begun: Mapping[str, Any] | None) -> StepRun:

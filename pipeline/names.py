@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 Environment = Literal["dev", "staging", "prod"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+Monitor = Literal["processing", "native"]
+"""What watches a deployment: a scheduled Processing job, or a Model Monitor schedule with the same program."""
 PROJECT = "groundcrew"
 
 

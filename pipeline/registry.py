@@ -22,6 +22,9 @@ from pipeline.names import Environment, Names
 PREVIOUS: Mapping[Environment, Environment] = {"staging": "dev", "prod": "staging"}
 """Where a promotion into an environment copies from."""
 
+BASELINE_PHOTOS = "examples.jpg"
+"""Lies beside a drift baseline's statistics; one that was made without photos has none."""
+
 _CHUNK = 1 << 20
 
 
@@ -115,6 +118,7 @@ def promote(
     key = f"{to}/models/{package.digest}/model.tar.gz"
     copy_verified(s3, package.model, package.digest, bucket=names.bucket, key=key)
     container = {**package.inference["Containers"][0], "ModelDataUrl": f"s3://{names.bucket}/{key}"}
+    metrics = _with_baseline(s3, package.metrics, bucket=names.bucket, prefix=f"{to}/models/{package.digest}")
     answer = sagemaker.create_model_package(
         ModelPackageGroupName=names.group(to),
         ModelPackageDescription=f"Promoted from {package.arn.split(':model-package/')[-1]}",
@@ -122,9 +126,32 @@ def promote(
         ModelApprovalStatus="Approved",
         CustomerMetadataProperties={**package.metadata, **metadata, "source_package": package.arn},
         ClientToken=token,
-        **({"ModelMetrics": package.metrics} if package.metrics else {}),
+        **({"ModelMetrics": metrics} if metrics else {}),
     )
     return _describe(sagemaker, answer["ModelPackageArn"])
+
+
+def _with_baseline(s3: Any, metrics: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[str, Any]:
+    """The metrics with the drift baseline copied to where the next environment's monitor may read it."""
+    files = metrics.get("ModelDataQuality", {})
+    copied = {}
+    for kind, file in files.items():
+        folder, _, name = file["S3Uri"].rpartition("/")
+        _copy(s3, f"{folder}/{name}", bucket, f"{prefix}/{name}")
+        copied[kind] = {**file, "S3Uri": f"s3://{bucket}/{prefix}/{name}"}
+    if "Statistics" in files:
+        folder = files["Statistics"]["S3Uri"].rpartition("/")[0]
+        try:
+            _copy(s3, f"{folder}/{BASELINE_PHOTOS}", bucket, f"{prefix}/{BASELINE_PHOTOS}")
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+                raise
+    return {**metrics, "ModelDataQuality": copied} if copied else dict(metrics)
+
+
+def _copy(s3: Any, source: str, bucket: str, key: str) -> None:
+    place = urlsplit(source)
+    s3.copy_object(Bucket=bucket, Key=key, CopySource={"Bucket": place.netloc, "Key": place.path.lstrip("/")})
 
 
 def copy_verified(s3: Any, source: str, digest: str, *, bucket: str, key: str) -> None:

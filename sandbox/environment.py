@@ -92,10 +92,11 @@ class Environments:
             "SLACK_SIGNING_SECRET": secret,
             "SLACK_API_URL": f"http://127.0.0.1:{self.ports.page}/api/",
             "DATABASE_URL": database,
-            "ACCESS_FILE": str(self._access_file()),
+            "ACCESS_FILE": str(self._copy("access.yaml")),
+            "ROUTES_FILE": str(self._copy("routes.yaml")),
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.ports.mlflow}",
         }
 
-    def _access_file(self) -> Path:
-        """Who has which role: this sandbox's own copy, which may be edited while everything runs."""
-        return Path(shutil.copyfile(ROOT / "sandbox" / "config" / "access.yaml", self.state / "access.yaml"))
+    def _copy(self, name: str) -> Path:
+        """A file of `config/`: the sandbox's own copy, which may be edited while everything runs."""
+        return Path(shutil.copyfile(ROOT / "sandbox" / "config" / name, self.state / name))

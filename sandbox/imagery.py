@@ -25,6 +25,9 @@ Box = tuple[int, float, float, float, float]
 CLASSES = ("solar_panel", "vehicle", "building", "pool")
 SHARES = (0.25, 0.35, 0.20, 0.20)
 FLIGHTS = 20
+UNLABELLED = 380
+"""Photos of as many flights again that nobody has labelled. With the held-out flights they make 500 which a model has
+not been trained on: what its drift baseline needs."""
 QUALITY = 92
 PHOTO_SCALE = 2
 PHOTO_CUT = 1 / 8
@@ -57,8 +60,8 @@ class Flight:
 class Scene:
     """One picture in the making; lengths are shares of its side."""
 
-    def __init__(self, flight: Flight, rng: np.random.Generator, side: int) -> None:
-        self.flight, self.rng, self.side = flight, rng, side
+    def __init__(self, flight: Flight, rng: np.random.Generator, side: int, shares: tuple[float, ...] = SHARES) -> None:
+        self.flight, self.rng, self.side, self.shares = flight, rng, side, shares
         self.picture = self._ground()
         self.boxes: list[Box] = []
         self._taken: list[tuple[float, float, float]] = []
@@ -66,7 +69,7 @@ class Scene:
     def populate(self, least: int = 2, most: int = 7, cut: float = 0.0) -> None:
         """Put objects down where there is room (but `cut` above and below), then the light of the day over all."""
         for _ in range(int(self.rng.integers(least, most + 1))):
-            kind = int(self.rng.choice(len(CLASSES), p=SHARES))
+            kind = int(self.rng.choice(len(CLASSES), p=self.shares))
             drawing, radius = OBJECTS[kind]
             if (place := self._place(radius, cut)) is not None:
                 self._label(kind, drawing(self, place))
@@ -191,12 +194,17 @@ OBJECTS: tuple[tuple[Drawing, float], ...] = ((solar_panel, 0.15), (vehicle, 0.0
 """How to draw each class, and the radius to keep free around it."""
 
 
-def survey(seed: int, images: int, side: int) -> Iterator[tuple[str, Picture, list[Box]]]:
-    """Name, picture and boxes of every image; flights take turns, so they are equally long."""
-    flights = [Flight.draw(seed, number) for number in range(min(FLIGHTS, images))]
+def survey(
+    seed: int, images: int, side: int, first: int = 0, shares: tuple[float, ...] = SHARES
+) -> Iterator[tuple[str, Picture, list[Box]]]:
+    """Name, picture and boxes of every image; flights take turns, so they are equally long.
+
+    `first` is the number of the first flight, `shares` how often each class is put down.
+    """
+    flights = [Flight.draw(seed, first + number) for number in range(min(FLIGHTS, images))]
     for index in range(images):
         flight, shot = flights[index % len(flights)], index // len(flights)
-        scene = Scene(flight, np.random.default_rng((seed, flight.number, shot, 1)), side)
+        scene = Scene(flight, np.random.default_rng((seed, flight.number, shot, 1)), side, shares)
         scene.populate()
         yield f"flight{flight.number:02d}_{shot:04d}", scene.picture, scene.boxes
 
@@ -214,9 +222,11 @@ def photo(seed: int, side: int) -> Picture:
     return np.asarray(larger, np.uint8)
 
 
-def write(folder: Path, seed: int, images: int = 430, side: int = 160, broken: bool = False) -> None:
+def write(
+    folder: Path, seed: int, images: int = 430, side: int = 160, broken: bool = False, unlabelled: int = 0
+) -> None:
     """Write the data set and photo.jpg into a fresh `folder`; with `broken`, also six files that cannot be used."""
-    for name in ("images", "labels"):
+    for name in ("images", "labels", "unlabelled"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
@@ -224,6 +234,8 @@ def write(folder: Path, seed: int, images: int = 430, side: int = 160, broken: b
         _save(folder / "images" / f"{name}.jpg", picture)
         rows = ("{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(*box) for box in boxes)
         (folder / "labels" / f"{name}.txt").write_text("".join(rows))
+    for name, picture, _ in survey(seed, unlabelled, side, first=FLIGHTS + 1):  # between them lies the photo's flight
+        _save(folder / "unlabelled" / f"{name}.jpg", picture)
     _save(folder / "photo.jpg", photo(seed, side))
     if broken:
         spoil(folder)
@@ -240,11 +252,16 @@ def spoil(folder: Path) -> None:
     labels[6].write_text("0 0.5 half\n")
 
 
-def _save(path: Path, picture: Picture) -> None:
+def jpeg(picture: Picture) -> bytes:
+    """The picture as the survey's cameras store it."""
     done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
-        raise OSError(f"{path} could not be encoded")
-    path.write_bytes(data.tobytes())
+        raise ValueError(f"a picture of shape {picture.shape} could not be encoded")
+    return data.tobytes()
+
+
+def _save(path: Path, picture: Picture) -> None:
+    path.write_bytes(jpeg(picture))
 
 
 def _color(values: NDArray[np.float64]) -> Color:
@@ -262,11 +279,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--seed", type=int, required=True, help="same seed, same survey")
     parser.add_argument("--images", type=int, default=430)
+    parser.add_argument("--unlabelled", type=int, default=UNLABELLED, help="photos without labels, of further flights")
     parser.add_argument("--size", type=int, default=160, help="side of a picture in pixels")
     parser.add_argument("--broken", action="store_true", help="spoil six files")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    write(options.out, options.seed, options.images, options.size, options.broken)
+    write(options.out, options.seed, options.images, options.size, options.broken, options.unlabelled)
 
 
 if __name__ == "__main__":

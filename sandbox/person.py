@@ -75,7 +75,7 @@ class Person:
         return self.sees(*contains, after=self.types(line), seconds=seconds, **wanted)
 
     def presses(self, message: Json, label: str) -> str:
-        """Press a button by its label; returns the moment before."""
+        """Press a button, or choose an option of a menu, by its label; returns the moment before."""
         before = moment()
         self.slack.act("press", user=self.user, channel=self.channel, ts=message["ts"], label=label)
         return before
@@ -114,13 +114,15 @@ def moment() -> str:
 
 
 def buttons(message: Json) -> dict[str, str]:
-    """Label and value of every button of a message."""
-    return {
-        element["text"]["text"]: element.get("value", "")
+    """Label and value of every button of a message, and of every option of its menus."""
+    elements = [
+        element
         for block in blocks(message)
         for element in [*block.get("elements", []), block.get("accessory") or {}]
-        if element.get("type") == "button"
-    }
+        if element.get("type") in ("button", "static_select", "overflow")
+    ]
+    pressed = [part for element in elements for part in element.get("options", [element])]
+    return {part["text"]["text"]: part.get("value", "") for part in pressed}
 
 
 def blocks(message: Json) -> list[Json]:

@@ -31,8 +31,13 @@ from sandbox.processes import Child, adopt_orphans, kill_descendants, stop_all
 from sandbox.record import Record
 
 START_SECONDS = 120.0
+KEPT_UP = ("web", "worker")
+"""What is started again when it ends, as the platform would that runs it elsewhere."""
 RESTARTS = 5
 RESTARTS_WITHIN = 60.0
+"""So often in so many seconds; what ends more often than that is broken, and the sandbox says so and ends."""
+FIRST_PAUSE = 0.25
+"""Seconds before the first of them; each further one waits twice as long."""
 
 
 @dataclass(frozen=True)
@@ -169,22 +174,32 @@ class Supervisor:
     # --- watching and stopping -------------------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Wait for the order to stop. `web` and `worker` are started again when they die; anything else ends it all."""
-        died: list[float] = []
-        waiting = {asyncio.ensure_future(child.wait()): child for child in self._children}
+        """Wait for the order to stop. Raises `ChildFailed` for a part that has ended and is not started again."""
         stopping = asyncio.ensure_future(self._stopping.wait())
-        while not stopping.done():
-            done, _ = await asyncio.wait({stopping, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+        keeping = [asyncio.ensure_future(self._keep(child)) for child in self._children]
+        try:
+            done, _ = await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
             for ended in done - {stopping}:
-                child = waiting.pop(ended)
-                status = ended.result()
-                died = [when for when in died if time.monotonic() - when < RESTARTS_WITHIN] + [time.monotonic()]
-                if child.name not in ("web", "worker") or len(died) > RESTARTS:
-                    raise child.failed(status)
-                self._choices.say(f"  {child.name} ended with status {status}; starting it again")
-                await child.start()
-                self._record.processes(self._children)
-                waiting[asyncio.ensure_future(child.wait())] = child
+                ended.result()
+        finally:
+            for task in (stopping, *keeping):
+                task.cancel()
+            await asyncio.gather(stopping, *keeping, return_exceptions=True)
+
+    async def _keep(self, child: Child) -> None:
+        """Wait for a part to end, and start it again if it is of the product. Raises `ChildFailed` when it is not."""
+        died: list[float] = []
+        while True:
+            status = await child.wait()
+            now = time.monotonic()
+            died = [when for when in died if now - when < RESTARTS_WITHIN] + [now]
+            if child.name not in KEPT_UP or len(died) > RESTARTS:
+                raise child.failed(status)
+            pause = FIRST_PAUSE * 2 ** (len(died) - 1)
+            self._choices.say(f"  {child.name} ended with status {status}; it is started again in {pause:g} s")
+            await asyncio.sleep(pause)
+            await child.start()
+            self._record.processes(self._children)
 
     async def _stop(self) -> None:
         database = self._database.server

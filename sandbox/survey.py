@@ -16,7 +16,10 @@ from sandbox.environment import ACCOUNT, DATA_BUCKET
 PREFIX = "survey"
 IMAGES = {".jpg", ".jpeg", ".png"}
 UPLOADERS = 4
-LAYOUT = "A data set is a folder with images/*.jpg, labels/*.txt (YOLO rows) and classes.txt (a name per line)."
+LAYOUT = (
+    "A data set is a folder with images/*.jpg, labels/*.txt (YOLO rows) and classes.txt (a name per line); "
+    "photos in unlabelled/ are for its drift baseline."
+)
 
 
 class NotADataSet(Exception):
@@ -41,7 +44,8 @@ def check(folder: Path) -> Path:
 def files(folder: Path, prefix: str) -> list[tuple[Path, str]]:
     """Every file of a data set with its key below `prefix` in the bucket, in a fixed order."""
     found = [folder / "classes.txt"]
-    found += [path for part in ("images", "labels") for path in sorted((folder / part).iterdir()) if path.is_file()]
+    parts = [folder / part for part in ("images", "labels", "unlabelled") if (folder / part).is_dir()]
+    found += [path for part in parts for path in sorted(part.iterdir()) if path.is_file()]
     return [(path, f"{prefix}/{path.relative_to(folder).as_posix()}") for path in found]
 
 

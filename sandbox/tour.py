@@ -21,7 +21,8 @@ from typing import Any
 
 from sandbox import evidence
 from sandbox.environment import ROOT
-from sandbox.person import NothingCame, Person, Slack, buttons
+from sandbox.operator import Nightly
+from sandbox.person import NothingCame, Person, Slack, buttons, moment
 from sandbox.record import Record
 
 TRAINING_SECONDS = 600.0
@@ -43,15 +44,20 @@ class Tour:
     seed: int
     ds: Person = field(init=False)
     ml: Person = field(init=False)
+    reader: Person = field(init=False)
     run: str = ""
     live: dict[str, Any] = field(default_factory=dict)
     before: str = ""
+    alert: dict[str, Any] = field(default_factory=dict)
+    nightly: Nightly = field(init=False)
+    whole: bytes = b""
     card: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, float | None] = field(default_factory=lambda: {"map50": None, "train_cpu_s": None})
 
     def __post_init__(self) -> None:
         self.ds = self.slack.person("U0DS1")
         self.ml = self.slack.person("U0ML1")
+        self.reader = self.slack.person("U0DS1", "C0ALERTS")
 
     @property
     def mlflow(self) -> str:
@@ -187,6 +193,31 @@ class Tour:
         self.ds.sees("in dev: stopped", ts=live["ts"], seconds=DEPLOYING_SECONDS)
         self.ds.asks(f"pipeline show {run}", "stopped")
 
+    def alerted(self) -> None:
+        """A nightly run that nobody follows fails on a broken photo: one alert, with its step and the reason."""
+        self.nightly = Nightly.draw(self.state, self.seed)
+        self.whole = self.nightly.break_photo()
+        self.nightly.load()
+        self.before = moment()
+        self.run = self.nightly.start()
+        wanted = ("Warning:", self.run[:4], "Preprocess", self.nightly.photo.name)
+        self.alert = self.reader.sees(*wanted, button="Retry the run", after=self.before, seconds=60)
+
+    def acknowledged(self) -> None:
+        """A data scientist acknowledges it; everybody sees who has it."""
+        self.reader.presses(self.alert, "Acknowledge")
+        self.reader.sees("Acknowledged by", ts=self.alert["ts"])
+
+    def retried(self) -> None:
+        """The photo is put right, the run goes on after the failed step, and its end resolves the alert."""
+        self.nightly.photo.write_bytes(self.whole)
+        self.nightly.load()
+        before = self.reader.presses(self.alert, "Retry the run")
+        going = self.reader.sees("Training run", self.run[:4], after=before)
+        self.reader.sees("in dev: done", ts=going["ts"], seconds=TRAINING_SECONDS)
+        resolved = self.reader.sees("Resolved:", ts=self.alert["ts"], seconds=60)
+        _holds("Acknowledge" not in buttons(resolved), "a resolved alert still asks to be acknowledged")
+
     def recorded(self) -> None:
         """The audit table has opened and closed every invocation; AWS knows the person behind the run."""
         opened, closed = evidence.audit(self.state)
@@ -245,6 +276,9 @@ STEPS: tuple[Callable[[Tour], None], ...] = (
     Tour.predicted_in_staging,
     Tour.shortcut,
     Tour.stopped,
+    Tour.alerted,
+    Tour.acknowledged,
+    Tour.retried,
     Tour.recorded,
     Tour.verified,
     Tour.deleted,

@@ -15,10 +15,13 @@ Dedicated = psycopg.Connection[tuple[Any, ...]]
 LOCK_MIGRATION = 7_160_001
 LOCK_LEADER = 7_160_002
 LOCK_AUDIT = 7_160_003
+LOCK_INTAKE = 7_160_004
 
 CHANNEL_INVOCATIONS = "groundcrew_invocations"
 CHANNEL_OUTBOX = "groundcrew_outbox"
 CHANNEL_LIVE = "groundcrew_live"
+CHANNEL_ALERTS = "groundcrew_alerts"
+CHANNEL_SCHEDULES = "groundcrew_schedules"
 
 
 def engine(url: str, *, pool: int = 4, statement_timeout_ms: int = 15_000, connect_timeout_s: int = 5) -> Engine:
@@ -69,3 +72,13 @@ def migrate(target: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_MIGRATION})
             connection.commit()
             connection.invalidate()
+
+
+def answers(url: str) -> bool:
+    """Whether a connection can be made and used now; takes five seconds at most to find out that it cannot."""
+    try:
+        with dedicated(url) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error:
+        return False
+    return True

@@ -89,9 +89,10 @@ def active(engine: Engine, team: str, user: str | None = None, *, kind: Kind | N
     return _found(engine, *where)
 
 
-def unreviewed(engine: Engine, team: str) -> Sequence[Grant]:
-    """Break-glass that nobody has closed yet, oldest first, whether or not it still lasts."""
-    return _found(engine, grants.c.team == team, grants.c.kind == "break-glass", grants.c.reviewed_at.is_(None))
+def unreviewed(engine: Engine, team: str | None = None) -> Sequence[Grant]:
+    """Break-glass that nobody has closed yet, oldest first, whether or not it still lasts; of one team or of all."""
+    where = [grants.c.team == team] if team is not None else []
+    return _found(engine, *where, grants.c.kind == "break-glass", grants.c.reviewed_at.is_(None))
 
 
 def get(engine: Engine, id: str) -> Grant:

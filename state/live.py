@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, case, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from state.database import CHANNEL_LIVE
@@ -44,6 +44,11 @@ def due(connection: Connection, limit: int = 20) -> Sequence[LiveRow]:
     return [LiveRow(**row._mapping) for row in rows]
 
 
+def following(connection: Connection) -> int:
+    """How many messages are being kept up to date."""
+    return connection.scalar(select(func.count()).where(live.c.ended.is_(False))) or 0
+
+
 def seconds_to_next(connection: Connection) -> float | None:
     """Seconds until something is due (0 if now), None when nothing is followed."""
     wait = connection.scalar(
@@ -53,11 +58,25 @@ def seconds_to_next(connection: Connection) -> float | None:
 
 
 def looked(
-    connection: Connection, id: int, *, digest: str | None, pause: timedelta, ended: bool, errors: int = 0
-) -> None:
-    """Note what was shown, when to look again, whether it is over, and how many looks in a row have failed."""
-    values = {"digest": digest, "next_look": func.now() + pause, "ended": ended, "errors": errors}
-    connection.execute(update(live).where(live.c.id == id).values(values))
+    connection: Connection, row: LiveRow, *, digest: str | None, pause: timedelta, ended: bool, errors: int = 0
+) -> bool:
+    """Note what was shown, when to look again, whether it is over, and how many looks in a row have failed.
+
+    Who was told meanwhile that something happened to it is not made to wait. Returns False, and notes nothing, when
+    the slot follows something else by now.
+    """
+    untouched = live.c.next_look == row.next_look
+    next_look = case((untouched, func.now() + pause), else_=live.c.next_look)
+    values = {"digest": digest, "next_look": next_look, "ended": ended, "errors": errors}
+    same = (live.c.id == row.id) & (live.c.arn == row.arn)
+    return connection.execute(update(live).where(same).values(values)).rowcount == 1
+
+
+def shows(connection: Connection, arn: str, begins: str) -> bool:
+    """Whether a live message shows a thing: it follows or followed just that, or follows what `begins` so now."""
+    exact = func.lower(live.c.arn).in_([name.lower() for name in (arn, begins) if name])
+    now = live.c.ended.is_(False) & func.lower(live.c.arn).startswith(begins.lower(), autoescape=True)
+    return connection.scalar(select(live.c.id).where(exact | now if begins else exact).limit(1)) is not None
 
 
 def end_slot(connection: Connection, slot: str) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     DateTime,
     Identity,
     Index,
@@ -140,6 +141,12 @@ grants = Table(
 )
 Index("grants_of", grants.c.team, grants.c.user_id, grants.c.expires_at)
 
+LANE = (
+    "CASE WHEN kind <> 'message'::text THEN (kind || ' '::text) || COALESCE(user_id, ''::text)"
+    " ELSE CASE WHEN ts IS NULL THEN 'post '::text ELSE 'edit '::text END || COALESCE(channel, user_id, ''::text) END"
+)
+"""What is sent one after the other: posts into a channel, edits in a channel, private answers to a person."""
+
 outbox = Table(
     "outbox",
     metadata,
@@ -152,6 +159,9 @@ outbox = Table(
     Column("thread_ts", Text),
     Column("response_url", Text),
     Column("slot", Text, unique=True),
+    Column("below", Text),
+    Column("meant_for", Text),
+    Column("lane", Text, Computed(LANE, persisted=True)),
     Column("content", JSONB, nullable=False),
     Column("revision", Integer, nullable=False, server_default="1"),
     Column("picture", LargeBinary),
@@ -162,10 +172,20 @@ outbox = Table(
     Column("error", Text),
     Column("invocation", Text),
     _moment("not_before", now=True),
+    _moment("queued_at", now=True),
     _moment("created_at", now=True),
     _moment("sent_at"),
 )
-Index("outbox_open", outbox.c.priority, outbox.c.id, postgresql_where=outbox.c.state.in_(["queued", "sending"]))
+Index(
+    "outbox_lanes",
+    outbox.c.lane,
+    outbox.c.priority,
+    outbox.c.queued_at,
+    outbox.c.id,
+    postgresql_where=outbox.c.state == "queued",
+)
+Index("outbox_due", outbox.c.not_before, postgresql_where=outbox.c.state == "queued")
+Index("outbox_below", outbox.c.below, postgresql_where=outbox.c.below.is_not(None))
 
 live = Table(
     "live",
@@ -182,3 +202,117 @@ live = Table(
     _moment("next_look", now=True),
 )
 Index("live_open", live.c.next_look, postgresql_where=live.c.ended.is_(False))
+
+events = Table(
+    "events",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("alert", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+    _moment("received_at", now=True),
+)
+Index("events_received", events.c.received_at)
+Index("events_alert", events.c.alert, events.c.at, postgresql_where=events.c.alert.is_not(None))
+
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("arn", Text, primary_key=True),
+    Column("family", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ended", Boolean, nullable=False, server_default=text("false")),
+    Column("alert", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("latest_at", DateTime(timezone=True), nullable=False),
+    Column("latest_state", Text, nullable=False),
+    _moment("ended_at"),
+    Column("ended_state", Text),
+    _moment("reopened_at"),
+    _moment("fired_at"),
+    _moment("cleared_at"),
+    _moment("changed_at", now=True),
+)
+Index("subjects_alert", subjects.c.alert, postgresql_where=subjects.c.alert.is_not(None))
+Index("subjects_family", subjects.c.family, subjects.c.cleared_at)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("family", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("environment", Text),
+    Column("severity", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("last_state", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("text", Text, nullable=False, server_default=""),
+    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("count", Integer, nullable=False, server_default="1"),
+    Column("route", Text, nullable=False),
+    Column("channel", Text),
+    Column("mention", Text, nullable=False, server_default=""),
+    Column("first_at", DateTime(timezone=True), nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("group_until", DateTime(timezone=True), nullable=False),
+    _moment("opened_at", now=True),
+    Column("acknowledged_by", Text),
+    _moment("acknowledged_at"),
+    Column("assigned_to", Text),
+    Column("resolved_by", Text),
+    _moment("resolved_at"),
+    _moment("hold_until"),
+    _moment("remind_at"),
+    Column("reminded", Integer, nullable=False, server_default="0"),
+    _moment("escalate_at"),
+    _moment("escalated_at"),
+    Column("evidence", JSONB),
+    Column("dirty", Boolean, nullable=False, server_default=text("true")),
+)
+Index("alerts_open", alerts.c.family, unique=True, postgresql_where=alerts.c.state == "firing")
+Index("alerts_dirty", alerts.c.opened_at, postgresql_where=alerts.c.dirty)
+Index("alerts_remind", alerts.c.remind_at, postgresql_where=alerts.c.state == "firing")
+Index("alerts_family", alerts.c.family, alerts.c.state)
+Index("alerts_last", alerts.c.last_at)
+
+mutes = Table(
+    "mutes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("family", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    _moment("created_at", now=True),
+    Column("until", DateTime(timezone=True), nullable=False),
+    _moment("ended_at"),
+)
+Index("mutes_family", mutes.c.family, mutes.c.until)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("report", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("team", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("late_minutes", Integer, nullable=False),
+    _moment("created_at", now=True),
+)
+
+schedule_runs = Table(
+    "schedule_runs",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("due_at", DateTime(timezone=True), nullable=False),
+    Column("outcome", Text),
+    _moment("at", now=True),
+)

@@ -1,6 +1,6 @@
 """One message to Slack: which calls it takes, and what Slack's answer means for the outbox row.
 
-A post carries the row's name in its metadata, so it is recognised if an answer is lost. A private answer carries none:
+A post carries its mark in the metadata, so it is recognised if an answer is lost. A private answer carries none:
 when only Slack's answer to it is lost it is sent again, because a person told twice is better off than one not told.
 """
 
@@ -10,6 +10,7 @@ import http.client
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from slack_sdk import WebClient
@@ -18,11 +19,18 @@ from slack_sdk.webhook import WebhookClient
 
 from bot.slack import limits
 from bot.slack.render import PICTURE_BLOCK, blocks_of, in_words
-from state.outbox import OutboxRow
+from bot.slack.unreachable import noted
+from state.outbox import OutboxRow, Priority
 
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "groundcrew_outbox"
+ALERT = "alert-"
+"""What the slots of alerts begin with. They are named after an event, so whoever posts one gives it the same mark."""
+LOST_BEFORE = timedelta(minutes=1)
+"""A post whose answer got lost is younger than its row, but for the clocks."""
+TOLD_BEFORE = timedelta(days=1)
+"""A critical alert may have been posted without its row while the database was away: so far back it is looked for."""
 FILE_TRIES = 6
 """Slack processes an upload after it has answered: so many times the message waits a second for its picture."""
 ABSENT = frozenset({"not_in_channel", "channel_not_found", "user_not_in_channel", "is_archived"})
@@ -39,7 +47,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Later:
-    """Try again after `seconds`. `unsure`: this try may have worked. `limited`: the method is closed for that long."""
+    """Try again after `seconds`. `unsure`: this try may have worked. `limited`: the row's method is closed so long."""
 
     seconds: float
     reason: str
@@ -49,7 +57,7 @@ class Later:
 
 @dataclass(frozen=True)
 class Absent:
-    """The bot is not in that channel."""
+    """The bot cannot post in that channel."""
 
     reason: str
 
@@ -80,8 +88,18 @@ def method(row: OutboxRow) -> str:
 
 
 def mark(row: OutboxRow) -> str:
-    """The row's name in message metadata; the time keeps rows of a re-created database apart."""
+    """What a message carries in its metadata: an alert's slot, else the row's id with the time it was made.
+
+    The time keeps rows of a re-created database apart.
+    """
+    if row.slot and row.slot.startswith(ALERT):
+        return row.slot
     return f"{row.id}-{int(row.created_at.timestamp())}"
+
+
+def metadata(mark: str) -> dict[str, Any]:
+    """The metadata of a message by which it is recognised when an answer was lost or the database was away."""
+    return {"event_type": EVENT_TYPE, "event_payload": {"row": mark}}
 
 
 class Delivery:
@@ -95,6 +113,8 @@ class Delivery:
         """Try once. Every way this can end is a `Result`; nothing is raised for what Slack or the network does."""
         try:
             content = self._with_picture(row)
+            if row.meant_for and not row.below:
+                content = noted(content, row.meant_for)
             if row.kind == "respond":
                 return self._respond(row, content)
             if row.kind == "ephemeral":
@@ -118,9 +138,8 @@ class Delivery:
         if ts:
             self._client.chat_update(channel=channel, ts=ts, **{"attachments": [], **content})
             return Sent(ts)
-        metadata = {"event_type": EVENT_TYPE, "event_payload": {"row": mark(row)}}
         answer = self._client.chat_postMessage(
-            channel=channel, thread_ts=row.thread_ts, metadata=metadata, unfurl_links=False, **content
+            channel=channel, thread_ts=row.thread_ts, metadata=metadata(mark(row)), unfurl_links=False, **content
         )
         return Sent(str(answer["ts"]))
 
@@ -133,7 +152,8 @@ class Delivery:
 
     def _posted(self, row: OutboxRow, channel: str) -> str | None:
         """The `ts` of the row's message if an earlier try, perhaps of another leader, did post it."""
-        oldest = f"{row.created_at.timestamp() - 60:.6f}"
+        critical_alert = mark(row) == row.slot and row.priority == Priority.CRITICAL
+        since = row.created_at - (TOLD_BEFORE if critical_alert else LOST_BEFORE)
         cursor = None
         while True:
             if row.thread_ts:
@@ -142,11 +162,15 @@ class Delivery:
                 )
             else:
                 page = self._client.conversations_history(
-                    channel=channel, oldest=oldest, include_all_metadata=True, limit=200, cursor=cursor
+                    channel=channel,
+                    oldest=f"{since.timestamp():.6f}",
+                    include_all_metadata=True,
+                    limit=200,
+                    cursor=cursor,
                 )
             for message in page["messages"]:
-                metadata = message.get("metadata") or {}
-                if metadata.get("event_type") == EVENT_TYPE and metadata["event_payload"].get("row") == mark(row):
+                told = message.get("metadata") or {}
+                if told.get("event_type") == EVENT_TYPE and told["event_payload"].get("row") == mark(row):
                     return str(message["ts"])
             cursor = (page.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
@@ -192,7 +216,12 @@ class Delivery:
     def _refused(self, row: OutboxRow, error: SlackApiError) -> Result:
         code, status = _code(error), error.response.status_code
         if status == 429 or code == "ratelimited":
-            return Later(float(error.response.headers.get("Retry-After", 1)), "ratelimited", limited=True)
+            called = str(error.response.api_url).rpartition("/")[2] or method(row)
+            seconds = float(error.response.headers.get("Retry-After", 1))
+            if called == method(row):
+                return Later(seconds, "ratelimited", limited=True)
+            # Looking through a long history needs several calls together: each time the wait leaves room for more.
+            return Later(seconds + _backoff(row), f"ratelimited ({called})")
         if status >= 500 or code in BROKEN:
             return Later(_backoff(row), code or f"HTTP {status}", unsure=True)
         if code in UNTRUSTED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 BLOCKS = 50
 MESSAGE_TEXT = 3_900
 """`text` beside blocks; Slack asks for 4,000 or less."""
@@ -15,6 +17,9 @@ SECTION_FIELDS = 10
 BUTTON_LABEL = 75
 BUTTON_VALUE = 2_000
 URL = 3_000
+OPTION_LABEL = 75
+OPTION_VALUE = 150
+PLACEHOLDER = 150
 CONFIRM_TITLE = 100
 CONFIRM_TEXT = 300
 CONFIRM_BUTTON = 30
@@ -37,3 +42,16 @@ def cut_counting(text: str, limit: int) -> str:
         return text
     note = f"\n… {len(text):,} characters in all, the rest is not shown"
     return text[: limit - len(note)] + note if limit > len(note) else cut(text, limit)
+
+
+@dataclass
+class Room:
+    """Characters left in one message."""
+
+    left: int
+
+    def take(self, text: str, most: int) -> str:
+        """`text`, cut to `most` and to what is left."""
+        kept = cut(text, min(most, self.left))
+        self.left -= len(kept)
+        return kept

@@ -1,4 +1,4 @@
-"""How fast the bot may talk: token buckets for every method and every channel (Slack's tiers, kept from our side)."""
+"""How fast the bot may talk: a budget for every method (Slack's tiers), one message a second in every channel."""
 
 from __future__ import annotations
 
@@ -7,64 +7,76 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-CHANNEL_PER_SECOND, CHANNEL_BURST = 1.0, 3.0
-PER_MINUTE: Mapping[str, float] = MappingProxyType(
-    {  # a minute's budget may be spent at once; it refills evenly
-        "chat.postMessage": 200,  # bounded by the channel first; a workspace-wide cap stands behind it
-        "chat.update": 50,
-        "chat.postEphemeral": 100,
-        "response_url": 200,
+LANE_S = 1.02
+"""Seconds from the end of one call in a lane to the next: Slack allows one message a second and channel. Counted from
+the end, because a call may take any time to arrive; the rest is for clocks."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Calls a minute, and how many of them may come at once."""
+
+    per_minute: float
+    at_once: float
+
+
+EDITS = Budget(45, 5)
+"""`chat.update` is allowed 50 times a minute: whatever minute one looks at, these make no more."""
+KEPT_FROM_LIVE = 4.0
+"""So many edits stay for answers and final states when live messages have used up theirs."""
+BUDGETS: Mapping[str, Budget] = MappingProxyType(
+    {
+        "chat.postMessage": Budget(200, 200),  # bounded by the channels first; a workspace-wide cap stands behind it
+        "chat.update": EDITS,
+        "chat.postEphemeral": Budget(100, 100),
+        "response_url": Budget(200, 200),
     }
 )
 
 
-@dataclass
-class _Bucket:
-    per_second: float
-    burst: float
-    tokens: float
-    at: float
+class Bucket:
+    """What is left of a budget; it refills evenly. For one thread."""
 
-    def level(self, now: float) -> float:
-        return min(self.burst, self.tokens + (now - self.at) * self.per_second)
+    def __init__(self, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._left, self._at = budget.at_once, clock()
+
+    def wait(self, keep: float = 0.0) -> float:
+        """Seconds until one more may be used and `keep` are still left."""
+        return max(0.0, (1.0 + keep - self._level()) * 60 / self._budget.per_minute)
+
+    def spend(self) -> None:
+        """Use one."""
+        self._left, self._at = self._level() - 1.0, self._clock()
+
+    def _level(self) -> float:
+        refilled = (self._clock() - self._at) * self._budget.per_minute / 60
+        return min(self._budget.at_once, self._left + refilled)
 
 
 class Pace:
-    """Says how long to wait before a call, and remembers the calls made. For one thread, but for `close`."""
+    """Says how long to wait before a call, and remembers the calls made. For one thread, but for `done` and `close`."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._methods = {method: Bucket(budget, clock) for method, budget in BUDGETS.items()}
+        self._lanes: dict[str, float] = {}
         self._closed: dict[str, float] = {}
 
-    def wait(self, method: str, channel: str | None, *, keep: float = 0.0) -> float:
-        """Seconds until the call may be made, 0 for now. `keep` tokens of the channel stay for more urgent messages."""
-        now = self._clock()
-        waits = [self._until(self._method(method, now), 1.0, now), self._closed.get(method, 0.0) - now]
-        if channel is not None:
-            waits.append(self._until(self._channel(channel, now), 1.0 + keep, now))
-        return max(0.0, *waits)
+    def wait(self, method: str, lane: str, *, keep: float = 0.0) -> float:
+        """Seconds until the call may be made, 0 for now. `keep` calls of the method stay for more urgent messages."""
+        opens = max(self._closed.get(method, 0.0), self._lanes.get(lane, 0.0))
+        return max(0.0, opens - self._clock(), self._methods[method].wait(keep))
 
-    def spend(self, method: str, channel: str | None) -> None:
+    def spend(self, method: str) -> None:
         """Count a call that is being made."""
-        now = self._clock()
-        buckets = [self._method(method, now)] + ([self._channel(channel, now)] if channel is not None else [])
-        for bucket in buckets:
-            bucket.tokens, bucket.at = bucket.level(now) - 1.0, now
+        self._methods[method].spend()
+
+    def done(self, lane: str) -> None:
+        """A call in this lane has ended, well or not: the next one may come a second later."""
+        self._lanes[lane] = self._clock() + LANE_S
 
     def close(self, method: str, seconds: float) -> None:
         """Slack said Retry-After: nothing by this method until then."""
         self._closed[method] = max(self._closed.get(method, 0.0), self._clock() + seconds)
-
-    @staticmethod
-    def _until(bucket: _Bucket, tokens: float, now: float) -> float:
-        return (tokens - bucket.level(now)) / bucket.per_second
-
-    def _method(self, name: str, now: float) -> _Bucket:
-        per_minute = PER_MINUTE[name]
-        fresh = _Bucket(per_minute / 60, per_minute, per_minute, now)
-        return self._buckets.setdefault(f"method {name}", fresh)
-
-    def _channel(self, name: str, now: float) -> _Bucket:
-        fresh = _Bucket(CHANNEL_PER_SECOND, CHANNEL_BURST, CHANNEL_BURST, now)
-        return self._buckets.setdefault(f"channel {name}", fresh)

@@ -1,4 +1,6 @@
-"""Whether Slack still vouches for somebody: not deactivated, no guest, of that very workspace."""
+"""What Slack says of somebody: whether it still vouches for them (not deactivated, no guest, of that very workspace)
+and in which time zone they are.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,24 @@ class People:
     def __init__(self, client: WebClient) -> None:
         self._client = client
         self._lock = threading.Lock()
-        self._answers: dict[tuple[str, str], tuple[float, str]] = {}
+        self._answers: dict[str, tuple[float, Mapping[str, Any] | None]] = {}
 
     def objection(self, team: str, user: str) -> str:
         """Why this person may do nothing here, empty when nothing is against it. Raises Unavailable."""
+        return _objection(self._profile(user), team)
+
+    def zone(self, user: str) -> str:
+        """The IANA time zone of their profile, empty when it names none. Raises Unavailable."""
+        return str((self._profile(user) or {}).get("tz") or "")
+
+    def _profile(self, user: str) -> Mapping[str, Any] | None:
         with self._lock:
-            asked, answer = self._answers.get((team, user), (0.0, ""))
+            asked, answer = self._answers.get(user, (0.0, None))
         if time.monotonic() - asked < KEPT_S and asked:
             return answer
-        answer = _objection(self._asked(user), team)
+        answer = self._asked(user)
         with self._lock:
-            self._answers[team, user] = (time.monotonic(), answer)
+            self._answers[user] = (time.monotonic(), answer)
         return answer
 
     def _asked(self, user: str) -> Mapping[str, Any] | None:

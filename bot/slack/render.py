@@ -1,19 +1,20 @@
 """From a `Reply` to a Slack message: blocks for the eye, `text` for notifications and screen readers, always both.
 
 Order as a person reads it: what happened, who and which, state, evidence, next step. Nothing leaves this module over
-Slack's limits: each part asks `_Room` for characters and says what it had to leave out.
+Slack's limits: each part asks `Room` for characters and says what it had to leave out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from bot.slack import limits, words
-from bot.surfaces import ACTION_PREFIX
-from commands.reply import Action, Confirm, Fact, Reply, Step, Strong, Table, Text
+from bot.slack import limits, pressing, words
+from bot.slack.limits import Room
+from bot.slack.pressing import note
+from commands.reply import Fact, Reply, Step, Strong, Table, Text
 
 PICTURE_BLOCK = "picture"
 """block_id of the image block that waits for the uploaded file's id; the sender fills it in."""
@@ -26,7 +27,6 @@ ENVIRONMENTS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 MOST_STEPS = 25
 MOST_FACTS = 20
-MOST_BUTTONS = 10
 SLACK_TO_SPARE = 600
 """Characters kept back for alt texts and for saying how much is not shown."""
 ENOUGH = 450
@@ -35,26 +35,13 @@ ENOUGH = 450
 Block = dict[str, Any]
 
 
-@dataclass
-class _Room:
-    """Characters left in one message."""
-
-    left: int
-
-    def take(self, text: str, most: int) -> str:
-        """`text`, cut to `most` and to what is left."""
-        kept = limits.cut(text, min(most, self.left))
-        self.left -= len(kept)
-        return kept
-
-
 def render(reply: Reply) -> dict[str, Any]:
     """The message as `chat.postMessage` wants it: `text`, `blocks` and, for staging and prod, a coloured attachment."""
     reply = _storable(reply)
-    room = _Room(limits.BLOCK_TEXT_SUM - SLACK_TO_SPARE)
+    room = Room(limits.BLOCK_TEXT_SUM - SLACK_TO_SPARE)
     header = _header(reply, room)
     # Buttons and state are worth more than long evidence, so they take their room first.
-    actions = list(_actions(reply, room))
+    actions = list(pressing.blocks(reply.actions, room))
     context = list(_context(reply, room))
     facts = list(_facts(reply, room))
     steps = list(_steps(reply, room))
@@ -88,8 +75,8 @@ def in_words(content: Mapping[str, Any]) -> dict[str, Any]:
 def for_one_person(content: Mapping[str, Any]) -> dict[str, Any]:
     """A message that was meant for a channel the bot is not in: without the picture, and saying why it is private."""
     kept = [block for block in blocks_of(content) if block.get("block_id") != PICTURE_BLOCK]
-    note = "Only you see this, and it stays as it is: Groundcrew is not in this channel. Invite it to follow along."
-    return {"text": content["text"], "blocks": [*kept[: limits.BLOCKS - 1], _note(note)]}
+    private = "Only you see this, and it stays as it is: Groundcrew is not in this channel. Invite it to follow along."
+    return {"text": content["text"], "blocks": [*kept[: limits.BLOCKS - 1], note(private)]}
 
 
 def title(reply: Reply) -> str:
@@ -116,17 +103,17 @@ def _step_in_words(step: Step) -> str:
     return f"{step.name}: {detail}" if detail.startswith(step.state) else f"{step.name}: {step.state} · {detail}"
 
 
-def _header(reply: Reply, room: _Room) -> Block:
-    return {"type": "header", "text": _plain_text(room.take(title(reply), limits.HEADER), emoji=False)}
+def _header(reply: Reply, room: Room) -> Block:
+    return {"type": "header", "text": words.plain_text(room.take(title(reply), limits.HEADER), emoji=False)}
 
 
-def _context(reply: Reply, room: _Room) -> Iterator[Block]:
+def _context(reply: Reply, room: Room) -> Iterator[Block]:
     text = _mrkdwn(reply.context, room, 1_000)
     if text:
         yield {"type": "context", "elements": [text]}
 
 
-def _text(reply: Reply, room: _Room) -> Iterator[Block]:
+def _text(reply: Reply, room: Room) -> Iterator[Block]:
     if not words.plain(reply.text).strip() or room.left < ENOUGH:
         return
     kept = words.shorten(reply.text, min(limits.SECTION_TEXT, room.left))
@@ -134,7 +121,7 @@ def _text(reply: Reply, room: _Room) -> Iterator[Block]:
     yield {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": words.elements(kept)}]}
 
 
-def _steps(reply: Reply, room: _Room) -> Iterator[Block]:
+def _steps(reply: Reply, room: Room) -> Iterator[Block]:
     lines: list[dict[str, Any]] = []
     shown = 0
     for step in reply.steps[:MOST_STEPS]:
@@ -160,7 +147,7 @@ def _step(step: Step) -> list[dict[str, Any]]:
     return [_words(f"{MARKS[step.state]}  "), name, _words("   "), *drawn, *detail]
 
 
-def _facts(reply: Reply, room: _Room) -> Iterator[Block]:
+def _facts(reply: Reply, room: Room) -> Iterator[Block]:
     fields: list[dict[str, Any]] = []
     for fact in reply.facts[:MOST_FACTS]:
         if room.left < ENOUGH:
@@ -171,7 +158,7 @@ def _facts(reply: Reply, room: _Room) -> Iterator[Block]:
     for start in range(0, len(fields), limits.SECTION_FIELDS):
         yield {"type": "section", "fields": fields[start : start + limits.SECTION_FIELDS]}
     if len(reply.facts) > len(fields):
-        yield _note(f"… {len(reply.facts) - len(fields)} more")
+        yield note(f"… {len(reply.facts) - len(fields)} more")
 
 
 def _fact(fact: Fact) -> dict[str, Any]:
@@ -180,7 +167,7 @@ def _fact(fact: Fact) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": f"{label}\n{value}", "verbatim": True}
 
 
-def _quote(reply: Reply, room: _Room) -> Iterator[Block]:
+def _quote(reply: Reply, room: Room) -> Iterator[Block]:
     if not reply.quote.strip() or room.left < ENOUGH:
         return
     kept = limits.cut_counting(reply.quote.strip("\n"), min(limits.SECTION_TEXT, room.left))
@@ -189,7 +176,7 @@ def _quote(reply: Reply, room: _Room) -> Iterator[Block]:
     yield {"type": "rich_text", "elements": [preformatted]}
 
 
-def _table(reply: Reply, room: _Room) -> Iterator[Block]:
+def _table(reply: Reply, room: Room) -> Iterator[Block]:
     table: Table = reply.table  # type: ignore[assignment]  # only called for replies that have one
     columns = min(len(table.columns), limits.TABLE_COLUMNS)
     if not columns or room.left < 200:
@@ -208,7 +195,7 @@ def _table(reply: Reply, room: _Room) -> Iterator[Block]:
     yield {"type": "table", "rows": rows}
     hidden = len(table.rows) - (len(rows) - 1)
     if hidden:
-        yield _note(f"… {hidden} more")
+        yield note(f"… {hidden} more")
         room.left -= 40
 
 
@@ -219,44 +206,6 @@ def _picture(reply: Reply) -> Block:
         "block_id": PICTURE_BLOCK,
         "slack_file": {"id": ""},
         "alt_text": limits.cut(alt, 500) or "picture",
-    }
-
-
-def _actions(reply: Reply, room: _Room) -> Iterator[Block]:
-    fitting = [action for action in reply.actions if _presses(action)][:MOST_BUTTONS]
-    if fitting:
-        yield {"type": "actions", "elements": [_button(action, n, room) for n, action in enumerate(fitting)]}
-    too_long = [action.label for action in reply.actions if not _presses(action)]
-    if too_long:
-        note = f"Too long for a button, type it instead: {', '.join(too_long)}"
-        yield _note(room.take(note, 300))
-
-
-def _presses(action: Action) -> bool:
-    """A command that does not fit is not cut: pressing would then type something else."""
-    return words.is_web(action.url) if action.url else 0 < len(action.command) <= limits.BUTTON_VALUE
-
-
-def _button(action: Action, number: int, room: _Room) -> dict[str, Any]:
-    label = room.take(" ".join(action.label.split()), limits.BUTTON_LABEL) or "Go"
-    button: dict[str, Any] = {"type": "button", "text": _plain_text(label, emoji=False)}
-    if action.url:
-        button |= {"action_id": f"link:{number}", "url": action.url}
-    else:
-        button |= {"action_id": f"{ACTION_PREFIX}{number}", "value": action.command}
-    if action.style:
-        button["style"] = action.style
-    if action.confirm:
-        button["confirm"] = _confirm(action.confirm, room)
-    return button
-
-
-def _confirm(confirm: Confirm, room: _Room) -> dict[str, Any]:
-    return {
-        "title": _plain_text(room.take(confirm.title, limits.CONFIRM_TITLE) or "Sure?"),
-        "text": _plain_text(room.take(confirm.text, limits.CONFIRM_TEXT) or "This cannot be taken back."),
-        "confirm": _plain_text(room.take(confirm.yes, limits.CONFIRM_BUTTON) or "Yes"),
-        "deny": _plain_text(room.take(confirm.no, limits.CONFIRM_BUTTON) or "Cancel"),
     }
 
 
@@ -271,19 +220,11 @@ def _storable(node: Any) -> Any:
     return node
 
 
-def _note(text: str) -> Block:
-    return {"type": "context", "elements": [_plain_text(text)]}
-
-
 def _words(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _plain_text(text: str, *, emoji: bool = True) -> dict[str, Any]:
-    return {"type": "plain_text", "text": text, "emoji": emoji}
-
-
-def _mrkdwn(text: Text, room: _Room, most: int) -> dict[str, Any] | None:
+def _mrkdwn(text: Text, room: Room, most: int) -> dict[str, Any] | None:
     kept = words.mrkdwn(words.shorten(text, min(most, room.left)))
     room.left -= len(kept)
     return {"type": "mrkdwn", "text": kept, "verbatim": True} if kept.strip() else None

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.slack.limits import URL
-from commands.reply import Code, Inline, Link, Mention, Moment, Strong, Text
+from commands.reply import Channel, Code, Inline, Link, Mention, Moment, Strong, Text
 
 DATE = "{date_short_pretty} {time}"
 _INVISIBLE = "\u2060"  # word joiner: keeps a sign from meaning anything, without width and without a line break
@@ -19,6 +19,8 @@ _SIGN = re.compile(
     re.IGNORECASE,
 )
 _USER = re.compile(r"[UW][A-Z0-9]{2,20}\Z")
+_GROUP = re.compile(r"S[A-Z0-9]{2,20}\Z")
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{2,20}\Z")
 
 
 def parts(text: Text) -> Sequence[Inline]:
@@ -88,6 +90,8 @@ def _plain(part: Inline) -> str:
             return part
         case Mention(user):
             return f"@{user}"
+        case Channel(id):
+            return f"#{id}" if _CHANNEL.match(id) else "this conversation" if id.startswith("D") else id
         case Code(words) | Strong(words):
             return words
         case Link(url, label):
@@ -100,8 +104,12 @@ def _mrkdwn(part: Inline) -> str:
     match part:
         case str():
             return _disarm(part)
+        case Mention(user) if _GROUP.match(user):
+            return f"<!subteam^{user}>"
         case Mention(user):
             return f"<@{user}>" if _USER.match(user) else _disarm(f"@{user}")
+        case Channel(id):
+            return f"<#{id}>" if _CHANNEL.match(id) else _disarm(_plain(part))
         case Code(words):
             return f"`{escape(_one_line(words).replace('`', 'ˋ'))}`" if words.strip() else ""
         case Strong(words):
@@ -126,6 +134,10 @@ def _element(part: Inline) -> dict[str, Any]:
             return {"type": "text", "text": part}
         case Mention(user) if _USER.match(user):
             return {"type": "user", "user_id": user}
+        case Mention(user) if _GROUP.match(user):
+            return {"type": "usergroup", "usergroup_id": user}
+        case Channel(id) if _CHANNEL.match(id):
+            return {"type": "channel", "channel_id": id}
         case Code(words):
             return {"type": "text", "text": words, "style": {"code": True}}
         case Strong(words):
@@ -147,3 +159,8 @@ def bar(progress: float, width: int = 10) -> str:
 def sentence(words: Iterable[str]) -> str:
     """Non-empty pieces joined by a middle dot."""
     return " · ".join(word for word in words if word)
+
+
+def plain_text(text: str, *, emoji: bool = True) -> dict[str, Any]:
+    """A text object in which Slack reads no markup."""
+    return {"type": "plain_text", "text": text, "emoji": emoji}

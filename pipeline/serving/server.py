@@ -1,5 +1,7 @@
 """SageMaker's serving contract: `GET /ping`, `POST /invocations`; `python3 -m pipeline.serving.server`.
 
+An answer holds the objects found and, for the monitor that reads captured answers, numbers of the picture (`features`)
+and of the prediction (`prediction`): `pipeline.monitoring.features`.
 The model lies in `$ML_ROOT/model` (default `/opt/ml`); the port is SAGEMAKER_BIND_TO_PORT (default 8080).
 `/ping` answers 503 until the model is loaded; a model that cannot be loaded ends the process with the reason.
 """
@@ -29,6 +31,7 @@ PIXELS = 1 << 26
 """Largest picture to decode, 67 million pixels: a small file may claim to be a huge one."""
 TYPES = ("image/jpeg", "image/png")
 IDLE_SECONDS = 75
+DIGITS = 6
 
 
 class Server(ThreadingHTTPServer):
@@ -86,6 +89,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _detect(self, detector: Detector, body: bytes) -> None:
         began = time.perf_counter()
+        from pipeline.monitoring.features import image_features, prediction_features
         from pipeline.serving.detector import decode
 
         try:
@@ -98,9 +102,12 @@ class Handler(BaseHTTPRequestHandler):
             {"class": item.name, "confidence": round(item.confidence, 4), "box": [round(edge, 1) for edge in item.box]}
             for item in found
         ]
+        height, width = picture.shape[:2]
         answer = {
-            "image": {"width": picture.shape[1], "height": picture.shape[0]},
+            "image": {"width": width, "height": height},
             "detections": detections,
+            "features": _rounded(image_features(picture)),
+            "prediction": _rounded(prediction_features(found, detector.classes, width, height)),
             "model": {"digest": self.server.digest},
             "milliseconds": round((time.perf_counter() - began) * 1000, 1),
         }
@@ -133,6 +140,11 @@ class Handler(BaseHTTPRequestHandler):
         """Keep health checks out of the log; say the rest as JSON."""
         if self.path != "/ping":
             say("request", line=format % args)
+
+
+def _rounded(columns: Mapping[str, float]) -> dict[str, float]:
+    """As many digits as a drift baseline can tell apart."""
+    return {name: round(value, DIGITS) for name, value in columns.items()}
 
 
 def say(event: str, **fields: object) -> None:

@@ -1,7 +1,7 @@
 """Last step in dev: bring the registered version into service, by the same call that a person's deployment makes.
 
 Creates or updates the environment's stack with its deploy role and waits for it. In: `report` (run.json); settings
-MODEL_PACKAGE_ARN, TEMPLATE_URL, EXECUTION_ID. Ends the execution's MLflow run.
+MODEL_PACKAGE_ARN, TEMPLATE_URL, CODE_URI, EXECUTION_ID. Ends the execution's MLflow run.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def serve(container: Container, log: RunLog) -> str:
             names,
             env,
             template_url=container.setting("TEMPLATE_URL"),
-            parameters=deployment.parameters(names, env, package, deployment.INSTANCE_TYPE),
+            parameters=deployment.parameters(
+                names, env, package, deployment.INSTANCE_TYPE, code=container.setting("CODE_URI")
+            ),
             token=f"deploy-{container.setting('EXECUTION_ID')}",
         )
         say("deploying", stack=names.stack(env), how=how, digest=package.digest)

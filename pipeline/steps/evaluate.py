@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import dataset
-from pipeline.steps import baseline, yolo
+from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
+from pipeline.steps.deployed import Deployed, find
 from pipeline.steps.runlog import RunLog
 from pipeline.tracking import Tracking
 
@@ -116,16 +117,14 @@ def judge(container: Container, log: RunLog) -> str:
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
     log.files(*(trained / name for name in ("best.pt", "args.yaml", "results.csv", "training.json")), folder="training")
-    if container.setting("LAST_STEP") == "yes" and body["gate"]["passed"]:
-        log.close("FINISHED")
     return _words(score, deployed, bench.images) + log.remark()
 
 
-def compare(container: Container, bench: Bench) -> baseline.Baseline:
+def compare(container: Container, bench: Bench) -> Deployed:
     """Measure the model that is deployed now on the same pictures."""
-    found = baseline.find(container.setting("ENDPOINT_NAME"), container.scratch("deployed"))
+    found = find(container.setting("ENDPOINT_NAME"), container.scratch("deployed"))
     if found.weights is not None and list(found.classes) != bench.classes:
-        found = baseline.Baseline(reason=f"The deployed model has other classes: {', '.join(found.classes)}.")
+        found = Deployed(reason=f"The deployed model has other classes: {', '.join(found.classes)}.")
     if found.weights is not None:
         score, _ = bench.measure(found.weights, found.image_size, "deployed-plots", plots=False)
         found = found.scored(score.map50, score.map50_95)
@@ -159,9 +158,7 @@ def pack(container: Container, served: Path, weights: Path, plain: Path, size: i
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def report(
-    log: RunLog, score: Score, digest: str, size: int, deployed: baseline.Baseline, threshold: float
-) -> dict[str, Any]:
+def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:
     """The content of evaluation.json; `package` holds the model package's metadata, all text."""
     facts = log.facts
     run_id = facts.mlflow["run_id"] if facts.mlflow else None
@@ -215,7 +212,7 @@ def _by_class(score: Score) -> dict[str, float]:
     }
 
 
-def _words(score: Score, deployed: baseline.Baseline, images: int) -> str:
+def _words(score: Score, deployed: Deployed, images: int) -> str:
     words = f"mAP50 {score.map50:.3f}, mAP50-95 {score.map50_95:.3f} on {images} held-out pictures"
     if deployed.map50 is None:
         return words + f"; not compared: {deployed.reason}"

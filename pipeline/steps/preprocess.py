@@ -1,8 +1,8 @@
 """First step: check the data set, split it by scene, pack it, and open the execution's MLflow run.
 
-In: input `raw` (images/, labels/, classes.txt). Out: `train`, `validation`, `test` (tar shards) and `report`
-(report.json, manifest.json, run.json). Settings: ON_BAD_DATA `skip` goes on without the bad files and reports them,
-`fail` stops and lists them; SEED; MAX_IMAGES (0 = all).
+In: input `raw` (images/, labels/, classes.txt, perhaps unlabelled/). Out: `train`, `validation`, `test`, `unlabelled`
+(tar shards) and `report` (report.json, manifest.json, run.json). Settings: ON_BAD_DATA `skip` goes on without the bad
+files and reports them, `fail` stops and lists them; SEED; MAX_IMAGES (0 = all).
 """
 
 from __future__ import annotations
@@ -34,13 +34,20 @@ def prepare(container: Container, log: RunLog) -> str:
     """Check, split and pack; returns the step's message. Raises `BadInput` for data that cannot be used."""
     seed = int(container.setting("SEED"))
     survey = dataset.read(container.input("raw"), int(container.setting("MAX_IMAGES")), seed)
-    say("checked", pictures=survey.found, usable=len(survey.samples), problems=len(survey.problems))
+    say(
+        "checked",
+        pictures=survey.found,
+        usable=len(survey.samples),
+        unlabelled=len(survey.unlabelled),
+        problems=len(survey.problems),
+    )
     if survey.problems and container.setting("ON_BAD_DATA") == "fail":
         reason = "The data set has "
         raise BadInput(reason + dataset.summarise(survey.problems, MESSAGE_BYTES - len(reason)))
     parts = dataset.split(survey, seed)
     for part, samples in parts.items():
         dataset.pack(samples, container.output(part))
+    dataset.pack(survey.unlabelled, container.output("unlabelled"))
     images: dict[str, int] = {part: len(samples) for part, samples in parts.items()}
     report = container.output("report")
     (report / "report.json").write_text(json.dumps(dataset.report(survey, parts), indent=2), "utf-8")
@@ -56,6 +63,7 @@ def prepare(container: Container, log: RunLog) -> str:
 def _words(survey: dataset.Survey, images: dict[str, int]) -> str:
     sizes = ", ".join(f"{count} {part}" for part, count in images.items())
     words = f"Data version {survey.version}: {sizes} pictures."
+    words += f" {len(survey.unlabelled)} unlabelled for the baseline." if survey.unlabelled else ""
     return words + (f" Left out: {dataset.summarise(survey.problems, 500)}." if survey.problems else "")
 
 

@@ -75,8 +75,13 @@ class RunLog:
 
     @classmethod
     def join(cls, folder: Path, tracking: Tracking) -> RunLog:
-        """Join the run that the first step has opened; `folder` holds its run.json."""
-        return cls(Facts.read(folder / "run.json"), tracking)
+        """Join the run that the first step has opened; `folder` holds its run.json.
+
+        A run that was closed because an earlier attempt of a step has failed is open again from here on.
+        """
+        log = cls(Facts.read(folder / "run.json"), tracking)
+        log._attempt(log._reopen)
+        return log
 
     def params(self, values: Mapping[str, object]) -> None:
         """Record parameters."""
@@ -118,6 +123,10 @@ class RunLog:
         if self.facts.mlflow is None:
             return f" Not tracked in MLflow: {self.facts.reason}"
         return f" MLflow tracking is incomplete: {self.problems[0]}" if self.problems else ""
+
+    def _reopen(self, run_id: str) -> None:
+        if self.tracking.get_run(run_id).status != "RUNNING":
+            self.tracking.finish(run_id, "RUNNING")
 
     def _upload(self, path: Path, folder: str, run_id: str) -> None:
         artifacts = self.facts.mlflow["artifact_uri"] if self.facts.mlflow else ""

@@ -150,6 +150,12 @@ _SAGEMAKER = {
     ),
     **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs"),
     **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
+    **_ops(
+        ("monitoring-schedule/{MonitoringScheduleName}",),
+        *("CreateMonitoringSchedule", "DescribeMonitoringSchedule", "UpdateMonitoringSchedule"),
+        *("DeleteMonitoringSchedule", "StartMonitoringSchedule", "StopMonitoringSchedule"),
+    ),
+    **_ops(("*",), "ListMonitoringSchedules", "ListMonitoringExecutions"),
     **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
     **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
 }
@@ -222,6 +228,17 @@ _CLOUDWATCH = {
     "DeleteAlarms": ("alarm:{AlarmNames}",),
 }
 
+_SCHEDULE = ("schedule/{GroupName}/{Name}",)
+_SCHEDULE_GROUP = ("schedule-group/{Name}",)
+_SCHEDULER = {
+    **_ops(_SCHEDULE, "CreateSchedule", "GetSchedule", "UpdateSchedule", "DeleteSchedule"),
+    **_ops(_SCHEDULE_GROUP, "CreateScheduleGroup", "GetScheduleGroup", "DeleteScheduleGroup"),
+    **_ops(("{ResourceArn}",), "TagResource", "UntagResource", "ListTagsForResource"),
+    **_ops(("*",), "ListSchedules", "ListScheduleGroups"),
+}
+
+_SCHEDULES = _table("scheduler", _SCHEDULER, {"CreateScheduleGroup": "TagResource"})
+
 _SCALING_TARGET = ("scalable-target/*",)
 _SCALING = {
     **_ops(_SCALING_TARGET, "RegisterScalableTarget", "DeregisterScalableTarget", "PutScalingPolicy"),
@@ -241,11 +258,26 @@ _QUEUE_ACTIONS = {
 }
 
 
+_TOPIC = ("{TopicArn}",)
+_SNS = {
+    "CreateTopic": ("{Name}",),
+    **_ops(_TOPIC, "DeleteTopic", "GetTopicAttributes", "SetTopicAttributes", "Subscribe", "Publish"),
+    **_ops(_TOPIC, "ListSubscriptionsByTopic"),
+    **_ops(("{ResourceArn}",), "TagResource", "UntagResource", "ListTagsForResource"),
+    **_ops(("*",), "Unsubscribe", "GetSubscriptionAttributes", "SetSubscriptionAttributes"),
+    **_ops(("*",), "ListTopics", "ListSubscriptions"),
+}
+
+
 def _sqs(operation: str, params: Params, place: Place) -> list[Need] | None:
     if operation not in _QUEUE_ACTIONS:
         return None
     name = params.get("QueueName") or str(params.get("QueueUrl", "")).rpartition("/")[2]
     return [Need(f"sqs:{_QUEUE_ACTIONS[operation]}", place.arn("sqs", name) if name else "*")]
+
+
+def _scheduler(operation: str, params: Params, place: Place) -> list[Need] | None:
+    return _SCHEDULES(operation, {"GroupName": "default", **params}, place)
 
 
 def _sts(operation: str, params: Params, place: Place) -> list[Need] | None:
@@ -268,6 +300,9 @@ def _passed_roles(service: str, operation: str, params: Params) -> list[Need]:
     roles = [params[name] for name in ("RoleArn", "RoleARN", "ExecutionRoleArn") if params.get(name)]
     roles += [target["RoleArn"] for target in params.get("Targets") or [] if target.get("RoleArn")]
     settings = [params[name] for name in _SETTINGS if params.get(name)]
+    roles += [params["Target"]["RoleArn"]] if params.get("Target", {}).get("RoleArn") else []
+    monitor = (params.get("MonitoringScheduleConfig") or {}).get("MonitoringJobDefinition") or {}
+    roles += [monitor["RoleArn"]] if monitor.get("RoleArn") else []
     roles += [each["ExecutionRole"] for each in settings if each.get("ExecutionRole")]
     return [Need("iam:PassRole", role, passes[0]) for role in roles]
 
@@ -280,6 +315,7 @@ _PASSES: dict[str, tuple[str, tuple[str, ...]]] = {
         ("Create", "Update", "Delete", "Rollback", "ContinueUpdateRollback"),
     ),
     "events": ("events.amazonaws.com", ("Put",)),
+    "scheduler": ("scheduler.amazonaws.com", ("Create", "Update")),
     "application-autoscaling": ("application-autoscaling.amazonaws.com", ("Register",)),
 }
 
@@ -299,8 +335,10 @@ _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
     "logs": _table("logs", _LOGS),
     "resourcegroupstaggingapi": _table("tag", _TAG),
     "s3": _s3,
+    "scheduler": _scheduler,
     "sagemaker": _table("sagemaker", _SAGEMAKER, {"Create": "AddTags"}),
     "sagemaker-runtime": _table("sagemaker", _RUNTIME),
+    "sns": _table("sns", _SNS, {"CreateTopic": "TagResource"}),
     "sqs": _sqs,
     "sts": _sts,
 }

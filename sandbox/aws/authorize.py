@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moto.s3.models import s3_backends
+from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
 from sandbox.aws import context
@@ -35,10 +36,13 @@ _WRITES = {
     ("s3", "PutBucketPolicy"): ("Policy", Kind.BUCKET),
     ("sqs", "CreateQueue"): ("Attributes", Kind.QUEUE),
     ("sqs", "SetQueueAttributes"): ("Attributes", Kind.QUEUE),
+    ("sns", "CreateTopic"): ("Attributes", Kind.TOPIC),
+    ("sns", "SetTopicAttributes"): ("AttributeValue", Kind.TOPIC),
 }
 _CODES = {
     Kind.BUCKET: ("MalformedPolicy", "{}"),
     Kind.QUEUE: ("InvalidAttributeValue", "Invalid value for the parameter Policy. {}"),
+    Kind.TOPIC: ("InvalidParameter", "Invalid parameter: Policy Error: {}"),
 }
 # Characters without white space (IAM user guide, "IAM and AWS STS quotas"); a role's inline policies count together.
 _LONGEST = {"CreatePolicy": 6144, "CreatePolicyVersion": 6144, "CreateRole": 2048, "UpdateAssumeRolePolicy": 2048}
@@ -102,7 +106,7 @@ def _tags(cloud: Cloud, need: Need) -> Mapping[str, str]:
 
 
 def resource_policies(cloud: Cloud, resource: str) -> Documents:
-    """The bucket's or the queue's own policy, where the resource has one."""
+    """The bucket's, queue's or topic's own policy, where the resource has one."""
     if resource.startswith("arn:aws:s3:::"):
         bucket = s3_backends[cloud.account]["aws"].buckets.get(resource.removeprefix("arn:aws:s3:::").split("/")[0])
         document = bucket.policy if bucket else None
@@ -110,6 +114,9 @@ def resource_policies(cloud: Cloud, resource: str) -> Documents:
     if resource.startswith("arn:aws:sqs:"):
         queue = sqs_backends[cloud.account][cloud.region].queues.get(resource.rpartition(":")[2])
         return (parse(queue.policy),) if queue is not None and queue.policy else ()
+    if resource.startswith("arn:aws:sns:"):
+        topic = sns_backends[cloud.account][cloud.region].topics.get(resource)
+        return (parse(topic.policy),) if topic is not None else ()
     return ()
 
 
@@ -118,9 +125,10 @@ def _check_written(cloud: Cloud, call: Call) -> None:
     if (call.service, call.operation) == ("iam", "CreateUser") and call.params.get("PermissionsBoundary"):
         raise AwsError("UnknownOperationException", "The local AWS keeps no permissions boundaries of users.")
     name, kind = _WRITES.get((call.service, call.operation), ("", Kind.IDENTITY))
-    found = call.params.get(name)
-    document = (found or {}).get("Policy") if kind is Kind.QUEUE else found
-    if not document:
+    document = call.params.get(name)
+    if isinstance(document, Mapping):
+        document = document.get("Policy")
+    if not document or call.params.get("AttributeName", "Policy") != "Policy":
         return
     text = document.decode() if isinstance(document, bytes) else document
     try:

@@ -30,7 +30,9 @@ SERVICES: dict[str, tuple[str, str]] = {
     "logs": ("logs", "logs"),
     "monitoring": ("cloudwatch", "cloudwatch"),
     "s3": ("s3", "s3"),
+    "scheduler": ("scheduler", "scheduler"),
     "sagemaker": ("sagemaker", "sagemaker"),
+    "sns": ("sns", "sns"),
     "sqs": ("sqs", "sqs"),
     "sts": ("sts", "sts"),
     "tagging": ("resourcegroupstaggingapi", "tag"),
@@ -84,7 +86,7 @@ def read_call(request: Request, scope: Scope) -> Call:
 
 
 def _refuse_ambiguity(request: Request, service: str) -> None:
-    if service in ("s3", "sagemaker-runtime"):
+    if service in ("s3", "sagemaker-runtime", "scheduler"):
         return
     form_encoded = (request.content_type or "").startswith("application/x-www-form-urlencoded")
     sources = ("X-Amz-Target" in request.headers) + ("Action" in request.args) + ("Action" in request.form)

@@ -185,7 +185,12 @@ def _events(operation: str, params: Mapping[str, Any]) -> Values:
     return {key: found for key, found in values.items() if found}
 
 
+def _cloudwatch(operation: str, params: Mapping[str, Any]) -> Values:
+    return {"cloudwatch:namespace": (params["Namespace"],)} if params.get("Namespace") else {}
+
+
 _OF_SERVICE = {
+    "cloudwatch": _cloudwatch,
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,
     "cloudformation": _cloudformation,

@@ -7,11 +7,14 @@
     cloud.lock                                              one re-entrant lock for multi-step changes
     cloud.on_stop(hook)                                     called once at shutdown, last registered first
     cloud.emit(source, detail_type, resources, detail)      an event of a service, to EventBridge
+    cloud.events                                            the default bus itself
+    cloud.clock, cloud.metrics                              the account's time; what CloudWatch knows, to add to it
     cloud.log_lines(group, stream, lines)                   lines into CloudWatch Logs
     cloud.assume_service_role(arn, service, session, source_identity)   credentials of a role, as the service
     cloud.client("s3", credentials)                         a boto3 client against this very server
     cloud.caller(), cloud.call()                            who makes the current API call (in a request thread)
     cloud.responses["cloudformation"] = Ours                a moto BaseResponse class that answers a service itself
+    cloud.controls["clock"] = handler                       POST /_sandbox/clock, from this machine only
     cloud.tag_readers["sagemaker"] = reader                 how policies learn a resource's tags: ARN -> {key: value}
 """
 
@@ -27,15 +30,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from sandbox.aws.clock import Clock
+
 if TYPE_CHECKING:
     from moto.core.responses import BaseResponse
 
     from sandbox.aws.calls import Call
+    from sandbox.aws.eventbridge import Delivery
     from sandbox.aws.identity import Directory, Principal
+    from sandbox.aws.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 TagReader = Callable[[str], Mapping[str, str]]
+Control = Callable[[Any], Any]
+"""Lets something happen that AWS would not do on request; takes and answers JSON, raises ValueError."""
 _current: ContextVar[tuple[Principal, Call] | None] = ContextVar("current", default=None)
 
 
@@ -67,8 +76,10 @@ class Cloud:
     state: Path
     port: int
     lock: threading.RLock = field(default_factory=threading.RLock)
+    clock: Clock = field(default_factory=Clock)
     responses: dict[str, type[BaseResponse]] = field(default_factory=dict)
     tag_readers: dict[str, TagReader] = field(default_factory=dict)
+    controls: dict[str, Control] = field(default_factory=dict)
     _stop_hooks: list[Callable[[], None]] = field(default_factory=list)
     _session: Any = None
 
@@ -132,6 +143,20 @@ class Cloud:
                 aws_session_token=credentials.get("SessionToken") or None,
                 config=Config(retries={"max_attempts": 1}, proxies={}),
             )
+
+    @cached_property
+    def events(self) -> Delivery:
+        """EventBridge's default bus with its deliveries."""
+        from sandbox.aws.eventbridge import Delivery
+
+        return Delivery(self)
+
+    @cached_property
+    def metrics(self) -> Metrics:
+        """What was published to CloudWatch, and the services' own counts."""
+        from sandbox.aws.metrics import Metrics
+
+        return Metrics(self)
 
     @cached_property
     def directory(self) -> Directory:

@@ -28,6 +28,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
 
+CONTROL = "X-Sandbox"
 # Doors of moto's own that know no signature: its control API, and a metadata service that hands out credentials.
 CLOSED = ("/moto-api", "/latest/meta-data", "/latest/api", "/favicon.ico")
 _XML_CODE = re.compile(rb"<Code>([^<]*)</Code>")
@@ -60,6 +61,7 @@ class Door:
         self._cloud = cloud
         self._trail = trail
         self._app = app
+        self._controls = {"events": self._happen, **cloud.controls}
         self._hosts = {f"{name}:{cloud.port}" for name in ("127.0.0.1", "localhost")}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -145,7 +147,10 @@ class Door:
         )
 
     def _window(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
-        """Health and the record of calls, for the people and tests on this machine."""
+        """Health, the record of calls and a way to let things happen, for the people and tests on this machine."""
+        control = self._controls.get(request.path.removeprefix("/_sandbox/"))
+        if control and request.method == "POST":
+            return _controlled(control, request, start_response)
         if request.path == "/_sandbox/health":
             return _json(start_response, {"status": "ok", "account": self._cloud.account, "region": self._cloud.region})
         if request.path == "/_sandbox/calls":
@@ -157,7 +162,25 @@ class Door:
             except ValueError as error:
                 return _plain(start_response, 400, str(error))
             return _json(start_response, found)
-        return _plain(start_response, 404, "There is /_sandbox/health and /_sandbox/calls.")
+        posts = ", ".join(f"/_sandbox/{name}" for name in sorted(self._controls))
+        return _plain(start_response, 404, f"There is /_sandbox/health and /_sandbox/calls, and POST {posts}.")
+
+    def _happen(self, body: Any) -> dict[str, int]:
+        """Publish one event or a list of them as AWS's services do; answered when all are delivered."""
+        events = body if isinstance(body, list) else [body]
+        targets = sum(self._cloud.events.publish(event) for event in events)
+        self._cloud.events.settle()
+        return {"events": len(events), "deliveries": targets}
+
+
+def _controlled(control: core.Control, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+    if request.headers.get(CONTROL) != "1":
+        # A page of another origin cannot send this header without asking first, and is never allowed to.
+        return _plain(start_response, 403, f"Send the header {CONTROL}: 1.")
+    try:
+        return _json(start_response, control(json.loads(request.get_data())))
+    except (ValueError, TypeError, KeyError, AwsError) as error:
+        return _plain(start_response, 400, f"This cannot happen: {error}.")
 
 
 def _scope(request: Request, visit: Visit) -> Scope:

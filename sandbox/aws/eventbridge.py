@@ -12,9 +12,10 @@ import queue
 import re
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from moto.events.models import Rule, events_backends
 from moto.events.utils import EventMessageType
@@ -35,7 +36,7 @@ _STEP = re.compile(r"\.([\w-]+)|\['([^']+)'\]|\[(\d+)\]")
 
 
 class Delivery:
-    """The worker that carries matched events to their targets."""
+    """The default bus: matches events with the rules, and a worker carries them to their targets."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -44,13 +45,32 @@ class Delivery:
         self._thread.start()
         cloud.on_stop(self.stop)
 
-    def send(self, rule: Rule, raw: EventMessageType) -> None:
+    def publish(self, event: Event) -> int:
+        """Queue a service's event, in the form targets see, for all its rules; to how many targets it goes.
+
+        What the envelope lacks (id, time, account, region, resources) is filled in. Raises ValueError for what is no
+        event at all: not an object, or without source, detail-type or an object as detail.
+        """
+        if not isinstance(event, Mapping) or not {"source", "detail-type", "detail"} <= set(event):
+            raise ValueError("an event is an object with source, detail-type and detail")
+        if not isinstance(event["detail"], Mapping):
+            raise ValueError("the detail of an event is an object")
+        filled = {"id": str(uuid.uuid4()), "time": time.time(), "resources": [], **event}
+        bus = events_backends[self._cloud.account][self._cloud.region].describe_event_bus("default")
+        return sum(self.send(rule, filled) for rule in list(bus.rules.values()))
+
+    def send(self, rule: Rule, raw: Mapping[str, Any]) -> int:
         """Take over from `Rule.send_to_targets`: queue the event for every target if an enabled rule matches it."""
-        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(raw):
-            return
-        event = envelope(self._cloud.account, raw)
-        for target in list(rule.targets):
+        if rule.state != "ENABLED" or not rule.event_pattern.matches_event(cast("EventMessageType", raw)):
+            return 0
+        event, targets = envelope(self._cloud, raw), list(rule.targets)
+        for target in targets:
             self._waiting.put((rule, target, event))
+        return len(targets)
+
+    def settle(self) -> None:
+        """Wait until everything published before has been delivered."""
+        self._waiting.join()
 
     def stop(self) -> None:
         """End the worker after the deliveries that wait, which takes milliseconds."""
@@ -61,44 +81,61 @@ class Delivery:
         while (item := self._waiting.get()) is not None:
             rule, target, event = item
             try:
-                self._put(rule.arn, target, target_input(target, event, rule.arn, rule.name))
+                text = target_input(target, event, rule.arn, rule.name)
+                try:
+                    self._put(rule.arn, target, text)
+                except (LookupError, PermissionError) as error:
+                    self._to_dead_letters(rule.arn, target, text, error)
             except Exception:
                 # One bad target must not end the deliveries of all others, and a second try would only hold them up:
                 # in one process nothing fails for a moment only.
                 log.exception("rule %s cannot deliver to %s", rule.name, target.get("Arn"))
+            finally:
+                self._waiting.task_done()
 
     def _put(self, rule_arn: str, target: Mapping[str, Any], text: str) -> None:
         arn: str = target["Arn"]
         kind = arn.split(":")[2]
         if kind == "sqs":
-            self._to_queue(rule_arn, arn, (target.get("SqsParameters") or {}).get("MessageGroupId"), text)
+            group = (target.get("SqsParameters") or {}).get("MessageGroupId")
+            to_queue(self._cloud, "events.amazonaws.com", rule_arn, arn, text, group_id=group)
         elif kind == "logs":
             group = arn.split(":log-group:")[1].removesuffix(":*")
             self._cloud.log_lines(group, rule_arn.rpartition("/")[2], [text])
         else:
             raise ValueError(f"the local AWS delivers to queues and log groups, not to {arn}")
 
-    def _to_queue(self, rule_arn: str, arn: str, group: str | None, text: str) -> None:
-        keys = {"aws:sourcearn": (rule_arn,), "aws:sourceaccount": (self._cloud.account,)}
-        who = Who(self._cloud.account, arn, service="events.amazonaws.com")
-        request = Request("sqs:SendMessage", arn, keys, who)
-        if not decide(request, resource=resource_policies(self._cloud, arn)).allowed:
-            raise PermissionError(f"the policy of {arn} does not let events.amazonaws.com send for {rule_arn}")
-        name = arn.rpartition(":")[2]
-        sqs_backends[self._cloud.account][self._cloud.region].send_message(name, text, group_id=group)
+    def _to_dead_letters(self, rule_arn: str, target: Mapping[str, Any], text: str, error: Exception) -> None:
+        """What a target does not take, to the target's dead-letter queue with the reason. Raises what it came with."""
+        dead = (target.get("DeadLetterConfig") or {}).get("Arn")
+        if dead is None:
+            raise error
+        code = "NO_PERMISSIONS" if isinstance(error, PermissionError) else "NO_RESOURCE"
+        reasons = {"RULE_ARN": rule_arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": code, "ERROR_MESSAGE": str(error)}
+        attributes = {name: {"DataType": "String", "StringValue": value} for name, value in reasons.items()}
+        to_queue(self._cloud, "events.amazonaws.com", rule_arn, dead, text, message_attributes=attributes)
+
+
+def to_queue(cloud: Cloud, service: str, source: str, arn: str, text: str, **more: Any) -> None:
+    """Send to a queue as a service does for one of its resources (`source`: a rule, a topic).
+
+    Raises LookupError for a queue that is not there and PermissionError when its policy does not let the service.
+    """
+    name, queues = arn.rpartition(":")[2], sqs_backends[cloud.account][cloud.region]
+    if name not in queues.queues:
+        raise LookupError(f"there is no queue {arn}")
+    keys = {"aws:sourcearn": (source,), "aws:sourceaccount": (cloud.account,), "aws:securetransport": ("true",)}
+    request = Request("sqs:SendMessage", arn, keys, Who(cloud.account, arn, service=service))
+    if not decide(request, resource=resource_policies(cloud, arn)).allowed:
+        raise PermissionError(f"the policy of {arn} does not let {service} send for {source}")
+    queues.send_message(name, text, **more)
 
 
 def emit(cloud: Cloud, source: str, detail_type: str, resources: list[str], detail: dict[str, Any]) -> None:
     """Publish a service's own event on the default bus. A rule that fails never fails the service."""
-    entry = {
-        "Source": source,
-        "DetailType": detail_type,
-        "Resources": resources,
-        "Detail": json.dumps(detail, default=str),
-        "Time": time.time(),
-    }
+    plain = json.loads(json.dumps(detail, default=str))
     try:
-        events_backends[cloud.account][cloud.region].put_events([entry])
+        cloud.events.publish({"source": source, "detail-type": detail_type, "resources": resources, "detail": plain})
     except Exception:
         log.exception("event %s of %s could not be published", detail_type, source)
 
@@ -116,8 +153,8 @@ def refuse_aws_sources(entries: list[dict[str, Any]]) -> tuple[list[dict[str, An
     return [entry for place, entry in enumerate(entries) if place not in refused], refused
 
 
-def envelope(account: str, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """The event as targets see it."""
+def envelope(cloud: Cloud, raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The event as targets see it; it is this account's and region's unless it says otherwise."""
     moment = raw["time"]
     if isinstance(moment, int | float):
         moment = datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -126,9 +163,9 @@ def envelope(account: str, raw: Mapping[str, Any]) -> dict[str, Any]:
         "id": raw["id"],
         "detail-type": raw["detail-type"],
         "source": raw["source"],
-        "account": account,
+        "account": raw.get("account", cloud.account),
         "time": moment,
-        "region": raw["region"],
+        "region": raw.get("region", cloud.region),
         "resources": raw["resources"],
         "detail": raw["detail"],
     }

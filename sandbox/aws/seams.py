@@ -61,6 +61,43 @@ REPLACED = (
     Seam("moto.sts.responses", "TokenResponse.get_caller_identity", ("self",)),
     Seam("moto.events.models", "Rule.send_to_targets", ("self", "original_event", "transform_input")),
     Seam("moto.events.responses", "EventsHandler.put_events", ("self",)),
+    Seam(
+        "moto.sns.models",
+        "Subscription.publish",
+        (
+            *("self", "message", "message_id", "subject", "message_attributes"),
+            *("group_id", "deduplication_id", "message_structure"),
+        ),
+    ),
+    Seam(
+        "moto.sqs.models",
+        "SQSBackend.send_message",
+        (
+            *("self", "queue_name", "message_body", "message_attributes", "delay_seconds", "deduplication_id"),
+            *("group_id", "system_attributes", "validate_group_id"),
+        ),
+    ),
+    Seam(
+        "moto.sqs.models",
+        "SQSBackend.receive_message",
+        (
+            *("self", "queue_name", "count", "wait_seconds_timeout", "visibility_timeout"),
+            "message_attribute_names",
+        ),
+    ),
+    Seam("moto.sqs.models", "SQSBackend.delete_message", ("self", "queue_name", "receipt_handle")),
+    Seam(
+        "moto.sqs.models",
+        "SQSBackend.change_message_visibility",
+        ("self", "queue_name", "receipt_handle", "visibility_timeout"),
+    ),
+    Seam("moto.cloudwatch.models", "CloudWatchBackend.put_metric_alarm"),
+    Seam(
+        "moto.cloudwatch.models",
+        "CloudWatchBackend.set_alarm_state",
+        ("self", "alarm_name", "reason", "reason_data", "state_value"),
+    ),
+    Seam("moto.cloudwatch.models", "CloudWatchBackend.put_metric_data", ("self", "namespace", "metric_data")),
     Seam("moto.cloudtrail.responses", "CloudTrailResponse.create_trail", ("self",)),
     Seam("moto.cloudtrail.responses", "CloudTrailResponse.update_trail", ("self",)),
     Seam("moto.s3.models", "S3Backend.put_object"),
@@ -80,6 +117,7 @@ REPLACED = (
 ADDED = (
     Seam("moto.iam.responses", "IamResponse"),
     Seam("moto.cloudtrail.responses", "CloudTrailResponse"),
+    Seam("moto.cloudwatch.responses", "CloudWatchResponse"),
 )
 USED = (
     Seam("moto.core.model", "OperationModel"),
@@ -97,8 +135,16 @@ USED = (
     Seam("moto.s3.models", "FakeBucket.default_retention", ("self",)),
     Seam("moto.s3.models", "FakeKey.is_locked", ("self", "governance_bypass")),
     Seam("moto.sqs.models", "sqs_backends"),
-    Seam("moto.sqs.models", "SQSBackend.send_message"),
-    Seam("moto.events.models", "EventsBackend.put_events", ("self", "events")),
+    Seam("moto.sqs.models", "Message.mark_received", ("self", "visibility_timeout")),
+    Seam("moto.sqs.models", "_filter_message_attributes", ("message", "input_message_attributes")),
+    Seam("moto.events.models", "EventsBackend.describe_event_bus", ("self", "name")),
+    Seam("moto.sns.models", "sns_backends"),
+    Seam("moto.sns.models", "Topic.policy"),
+    Seam(
+        "moto.sns.models",
+        "Subscription.get_post_data",
+        ("self", "message", "message_id", "subject", "message_attributes"),
+    ),
     Seam("moto.events.models", "EventPattern.matches_event", ("self", "event")),
     Seam("moto.logs.models", "LogsBackend.put_log_events", ("self", "log_group_name", "log_stream_name", "log_events")),
     Seam("moto.moto_server.werkzeug_app", "DomainDispatcherApplication", ("create_app",)),
@@ -112,9 +158,10 @@ def install(cloud: Cloud, trail: Trail) -> None:
     from moto.core.responses import ActionResult
     from moto.iam.access_control import PermissionResult
 
-    from sandbox.aws import lock, simulate, sts
+    from sandbox.aws import lock, queues, simulate, sns, sts
+    from sandbox.aws.alarms import Alarms
     from sandbox.aws.cloudtrail import require_bucket
-    from sandbox.aws.eventbridge import Delivery, refuse_aws_sources
+    from sandbox.aws.eventbridge import refuse_aws_sources
     from sandbox.aws.lookup import lookup
 
     def already_examined(self: Any, iam_request_cls: type, resource: str = "*") -> None:
@@ -139,10 +186,15 @@ def install(cloud: Cloud, trail: Trail) -> None:
     def lookup_events(self: Any) -> Any:
         return ActionResult(lookup(trail.path, cloud.call().params, datetime.now(UTC)))
 
-    delivery = Delivery(cloud)
+    alarms = Alarms(cloud)
+
+    def describe_alarm_history(self: Any) -> Any:
+        return ActionResult(alarms.history(cloud.call().params))
+
+    bus = cloud.events
 
     def send_to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
-        delivery.send(self, original_event)
+        bus.send(self, original_event)
 
     def put_events(self: Any) -> str:
         allowed, refused = refuse_aws_sources(self._get_param("Entries"))
@@ -152,6 +204,20 @@ def install(cloud: Cloud, trail: Trail) -> None:
         ]
         return json.dumps({"FailedEntryCount": sum("ErrorCode" in entry for entry in entries), "Entries": entries})
 
+    def notify(
+        self: Any,
+        message: str,
+        message_id: str,
+        subject: str | None = None,
+        message_attributes: Any = None,
+        group_id: str | None = None,
+        deduplication_id: str | None = None,
+        message_structure: str | None = None,
+    ) -> None:
+        if message_attributes or group_id or deduplication_id or message_structure:
+            raise NotImplementedError("notifications with attributes, groups or a structure")
+        sns.deliver(cloud, self, message, message_id, subject)
+
     def checked_trail(own: Any) -> Any:
         def answer(self: Any) -> Any:
             require_bucket(cloud, cloud.call().params)
@@ -160,14 +226,21 @@ def install(cloud: Cloud, trail: Trail) -> None:
         return answer
 
     found = {seam.name: seam.find() for seam in REPLACED}
+    hide = found["SQSBackend.change_message_visibility"]
     replacements = (
         *(already_examined, bucket_policy_was_asked, assume_role, get_caller_identity, send_to_targets, put_events),
+        notify,
+        *queues.replacements(*(found[f"SQSBackend.{name}_message"] for name in ("send", "receive", "delete")), hide),
+        *alarms.replacements(
+            *(found[f"CloudWatchBackend.{name}"] for name in ("put_metric_alarm", "set_alarm_state", "put_metric_data"))
+        ),
         *(checked_trail(found[f"CloudTrailResponse.{name}"]) for name in ("create_trail", "update_trail")),
         *lock.replacements(found["S3Backend.put_object"], lambda: cloud.call().params),
     )
     for seam, replacement in zip(REPLACED, replacements, strict=True):
         seam.replace(replacement)
-    iam, trails = (seam.find() for seam in ADDED)
+    iam, trails, watch = (seam.find() for seam in ADDED)
     for answer in (simulate_principal_policy, simulate_custom_policy):
         setattr(iam, answer.__name__, answer)
     trails.lookup_events = lookup_events
+    watch.describe_alarm_history = describe_alarm_history

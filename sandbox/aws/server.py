@@ -50,7 +50,7 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     )
     from werkzeug.serving import make_server
 
-    from sandbox.aws import sagemaker, seams, stacks
+    from sandbox.aws import sagemaker, scheduler, seams, stacks
     from sandbox.aws.core import Cloud
     from sandbox.aws.door import Door
     from sandbox.aws.seeds import seed
@@ -73,7 +73,11 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     seams.install(cloud, trail)
     sagemaker.install(cloud)
     stacks.install(cloud)
+    scheduler.install(cloud)
+    cloud.controls["clock"] = cloud.clock.control
     seed(cloud)
+    cloud.clock.start()
+    cloud.on_stop(cloud.clock.stop)
     server.app = Door(cloud, trail, DomainDispatcherApplication(create_backend_app))
     return server, cloud
 

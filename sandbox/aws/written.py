@@ -1,6 +1,6 @@
 """Policies when they are written: what AWS refuses then, so that nothing reaches evaluation that cannot be evaluated.
 
-Messages are IAM's. S3 and SQS refuse the same with codes of their own (`sandbox.aws.authorize`).
+Messages are IAM's. S3, SQS and SNS refuse the same with codes of their own (`sandbox.aws.authorize`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ _KINDS = frozenset({"AWS", "Service", "Federated", "CanonicalUser"})
 
 
 class Kind(Enum):
-    """Where a policy is written: on an identity (or as a session's), as a role's trust, on a bucket or a queue."""
+    """Where a policy is written: on an identity (or as a session's), as a role's trust, on a bucket, queue or topic."""
 
     IDENTITY = "identity"
     TRUST = "trust"
     BUCKET = "bucket"
     QUEUE = "queue"
+    TOPIC = "topic"
 
 
 def check(document: str | Mapping[str, Any], kind: Kind, bucket: str = "") -> None:

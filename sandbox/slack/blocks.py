@@ -48,14 +48,15 @@ _CONFIRM = record(
     {"title": plain(100), "text": text(300), "confirm": plain(30), "deny": plain(30)},
     {"style": one_of("primary", "danger")},
 )
-_OPTION = record({"text": text(75), "value": string(150)}, {"description": text(75), "url": string(_URL)})
+_OPTION = record({"text": text(75), "value": string(150)}, {"description": text(75)})
+_CHOICE = record({"text": plain(75), "value": string(150)}, {"description": plain(75)})
+_LINE = record({"text": plain(75), "value": string(150)}, {"description": plain(75), "url": string(_URL)})
 _FILE = record({}, {"id": string(_ID), "url": string(_URL)}, any_of=("id", "url"))
 _TYPE = {"type": anything}
 _ACTION = {"action_id": string(_ID)}
 _PICK = _ACTION | {"confirm": _CONFIRM, "focus_on_load": boolean}
 _MENU = _PICK | {"placeholder": plain(150)}
 _INPUT = _ACTION | {"placeholder": plain(150), "focus_on_load": boolean, "dispatch_action_config": anything}
-_OPTIONS = {"options": items(_OPTION, 1, 100)}
 _IMAGE = {"image_url": string(_URL), "slack_file": _FILE}
 _TYPED_TEXT = record(_TYPE, _INPUT | {"initial_value": string(3000, 0)})
 
@@ -67,8 +68,8 @@ INTERACTIVE: dict[str, Check] = {
         | {"value": string(2000), "url": string(_URL), "style": one_of("primary", "danger")}
         | {"confirm": _CONFIRM, "accessibility_label": string(75)},
     ),
-    "overflow": record(_TYPE | {"options": items(_OPTION, 1, 5)}, _ACTION | {"confirm": _CONFIRM}),
-    "static_select": record(_TYPE | _OPTIONS, _MENU | {"initial_option": _OPTION}),
+    "overflow": record(_TYPE | {"options": items(_LINE, 1, 5)}, _ACTION | {"confirm": _CONFIRM}),
+    "static_select": record(_TYPE | {"options": items(_CHOICE, 1, 100)}, _MENU | {"initial_option": _CHOICE}),
     "users_select": record(_TYPE, _MENU | {"initial_user": string(_ID)}),
     "checkboxes": record(
         _TYPE | {"options": items(_OPTION, 1, 10)}, _PICK | {"initial_options": items(_OPTION, 1, 10)}

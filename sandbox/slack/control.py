@@ -21,7 +21,7 @@ from sandbox.slack.errors import NoSuchThing
 from sandbox.slack.events import Events
 from sandbox.slack.faults import Faults
 from sandbox.slack.journal import Journal
-from sandbox.slack.messages import Json, Message
+from sandbox.slack.messages import Json, Message, labels_of
 from sandbox.slack.people import People
 from sandbox.slack.views import Views
 from sandbox.slack.workspace import Workspace
@@ -186,11 +186,11 @@ class Control:
 def matches(message: Message, wanted: Json) -> bool:
     """Whether a message is what a test waits for.
 
-    `contains` and `absent`: a text or a list of texts, looked for in all its words. `button`: a label. `files`: with
-    or without. `ts`, `thread_ts`, `author`, `min_changes`: as they say.
+    `contains` and `absent`: a text or a list of texts, looked for in all its words. `button`: a label, or an option of
+    a menu. `files`: with or without. `ts`, `thread_ts`, `author`, `min_changes`: as they say.
     """
     words = message.words()
-    labels = {element.get("text", {}).get("text") for _, element, _ in message.elements()}
+    labels = {label for _, element, _ in message.elements() for label in labels_of(element)}
     return (
         all(part in words for part in _texts(wanted.get("contains")))
         and not any(part in words for part in _texts(wanted.get("absent")))

@@ -90,6 +90,13 @@ class Message:
                 yield from ((block, element, number) for element in elements_of(block))
 
 
+def labels_of(element: Mapping[str, Any]) -> dict[str, str | None]:
+    """What can be pressed or chosen by its label: a button's words; a menu's, and its options with values."""
+    own = element.get("text") or element.get("placeholder") or {}
+    options = {option["text"]["text"]: option["value"] for option in element.get("options", [])}
+    return {own.get("text", ""): None, **options}
+
+
 def fill_ids(blocks: list[Json], new_id: Callable[[str], str]) -> None:
     """Give every block and interactive element without an id one, as Slack does."""
     for block in blocks:

@@ -135,6 +135,8 @@ class Renderer:
             return f'<span class="mention">#{escape(self._channels.get(head[1:], label or head[1:]))}</span>'
         if head in ("!here", "!channel", "!everyone"):
             return f'<span class="mention">@{escape(head[1:])}</span>'
+        if head.startswith("!subteam^"):
+            return f'<span class="mention">@{escape(label or head.removeprefix("!subteam^"))}</span>'
         if match := re.fullmatch(r"!date\^(\d+)\^([^^]+)(?:\^(.+))?", head):
             return moment(match[1], unescape_slack(match[2]), unescape_slack(label or match[1]), match[3])
         url = unescape_slack(head)

@@ -14,7 +14,7 @@ from sandbox.slack.delivery import Delivered, Delivery
 from sandbox.slack.errors import NoSuchThing, SlackError
 from sandbox.slack.files import Files
 from sandbox.slack.hooks import Hooks
-from sandbox.slack.messages import Json, Message
+from sandbox.slack.messages import Json, Message, labels_of
 from sandbox.slack.triggers import Triggers
 from sandbox.slack.views import Views, input_state, state_values
 from sandbox.slack.workspace import Channel, Workspace
@@ -90,7 +90,8 @@ class People:
     async def press(self, user: str, channel: str, ts: str, *, value: str | None = None, **wanted: Any) -> Delivered:
         """Press a button (or choose `value` in a menu) of a message as this person sees it.
 
-        `wanted` names the element: `action_id`, `block_id`, `label`; what is left out matches everything.
+        `wanted` names the element: `action_id`, `block_id`, `label` (an option's too, which then is chosen); what is
+        left out matches everything.
         """
         place = self._place(user, channel)
         message = self._seen(user, place, ts)
@@ -104,13 +105,13 @@ class People:
         if element["type"] == "button":
             action |= {"text": element["text"]} | {key: element[key] for key in ("value", "style") if key in element}
         else:
-            action |= input_state(element, value)
+            action |= input_state(element, value or labels_of(element).get(wanted.get("label") or ""))
         body = payloads.block_actions(
             payloads.common(self._config, "block_actions", user, self._triggers.issue(user)),
             message, place, attachment, self._hooks.issue(user, place.id, ts),
         ) | {"actions": [action]}  # fmt: skip
         delivered = await self._delivery.send("interactive", body, user)
-        label = element.get("text", {}).get("text", element["action_id"])
+        label = next(iter(labels_of(element))) or element["action_id"]
         self._failed(user, place.id, f"The button “{label}”", delivered, message.thread_ts)
         return delivered
 
@@ -213,15 +214,11 @@ class People:
 def find_element(message: Message, wanted: Json) -> tuple[Json, Json, int | None]:
     """The one element that was meant. Raises `NoSuchThing` with what there is."""
     elements = list(message.elements())
-
-    def label(element: Json) -> str:
-        return str(element.get("text", {}).get("text", ""))
-
     for block, element, attachment in elements:
-        facts = {"action_id": element["action_id"], "block_id": block["block_id"], "label": label(element)}
-        if all(value is None or facts.get(name) == value for name, value in wanted.items()):
+        facts = {"action_id": {element["action_id"]}, "block_id": {block["block_id"]}, "label": set(labels_of(element))}
+        if all(value is None or value in facts[name] for name, value in wanted.items()):
             return block, element, attachment
-    there = ", ".join(f"{label(element)!r} ({element['action_id']})" for _, element, _ in elements) or "no buttons"
+    there = ", ".join(f"{[*labels_of(each)]} ({each['action_id']})" for _, each, _ in elements) or "no buttons"
     raise NoSuchThing(f"the message has no such button; it has {there}")
 
 

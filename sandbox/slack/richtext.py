@@ -12,6 +12,7 @@ _INLINE = tagged(
         "text": record(_TYPE | {"text": string(12_000)}, _STYLED),
         "link": record(_TYPE | {"url": string(3000)}, _STYLED | {"text": string(3000), "unsafe": boolean}),
         "user": record(_TYPE | {"user_id": string(255)}, _STYLED),
+        "usergroup": record(_TYPE | {"usergroup_id": string(255)}, _STYLED),
         "channel": record(_TYPE | {"channel_id": string(255)}, _STYLED),
         "emoji": record(_TYPE | {"name": string(100)}, _STYLED | {"unicode": string(100)}),
         "broadcast": record(_TYPE | {"range": one_of("here", "channel", "everyone")}, _STYLED),

@@ -387,6 +387,15 @@ def model(cloud: Cloud, uri: str) -> tarfile.TarFile:
     return tarfile.open(fileobj=io.BytesIO(body), mode="r:gz")
 
 
+def events_of(cloud: Cloud) -> list[dict[str, Any]]:
+    """The events that wait in the queue."""
+    sqs, seen = cloud.client("sqs"), []
+    wanted = {"QueueUrl": f"{cloud.url}/{ACCOUNT}/events", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 1}
+    while messages := sqs.receive_message(**wanted).get("Messages"):
+        seen += [json.loads(message["Body"]) for message in messages]
+    return seen
+
+
 def test_events_tell_every_change_in_documented_shapes(cloud: Cloud, finished: str) -> None:
     sqs = cloud.client("sqs")
     seen: list[dict[str, Any]] = []
@@ -441,8 +450,16 @@ def test_a_script_that_dies_fails_step_and_execution_with_its_reason(cloud: Clou
     assert step["FailureReason"].endswith(", exit code: 3")
     assert len(step["FailureReason"]) <= 1024
     cloud.client("sagemaker").update_pipeline(PipelineName="dev-broken", PipelineDefinition=json.dumps(story()))
-    cloud.client("sagemaker").retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken="r" * 32)
+    for _ in range(2):
+        cloud.client("sagemaker").retry_pipeline_execution(PipelineExecutionArn=arn, ClientRequestToken="r" * 32)
     assert ended(cloud, arn)["PipelineExecutionStatus"] == "Failed", "a retry keeps the definition it started with"
+    mine = [event["detail"] for event in events_of(cloud) if event["detail"].get("pipelineExecutionArn") == arn]
+    walk = [detail for detail in mine if "currentPipelineExecutionStatus" in detail]
+    moves = [
+        (detail.get("previousPipelineExecutionStatus"), detail["currentPipelineExecutionStatus"]) for detail in walk
+    ]
+    assert moves == [(None, "Executing"), ("Executing", "Failed"), ("Failed", "Executing"), ("Executing", "Failed")]
+    assert [detail["currentStepStatus"] for detail in mine if detail.get("stepName") == "Copy"].count("Succeeded") == 1
 
 
 def test_stopping_sends_sigterm_and_keeps_what_was_written(cloud: Cloud) -> None:
@@ -662,6 +679,15 @@ def test_an_endpoint_serves_updates_survives_a_crash_and_ends(cloud: Cloud) -> N
     assert runtime.invoke_endpoint(Body=b"x", **picture)["Body"].read() in (b"one:x", b"two:x")
     assert settled(cloud, "dev-served")["EndpointConfigName"] == "dev-two"
     assert runtime.invoke_endpoint(Body=b"x", **picture)["Body"].read() == b"two:x"
+    deployed = [
+        event for event in events_of(cloud) if event["detail-type"].endswith("Endpoint Deployment State Change")
+    ]
+    pending = [event["detail"]["PendingDeploymentSummary"] for event in deployed]
+    stages = [summary["ProductionVariants"][0]["VariantStatus"][0]["Status"] for summary in pending]
+    assert stages == ["Creating", "ActivatingTraffic"]
+    assert {event["detail"]["EndpointStatus"] for event in deployed} == {"UPDATING"}
+    assert pending[0]["EndpointConfigName"] == "dev-two"
+    assert isinstance(pending[0]["StartTime"], int)
 
     with pytest.raises(ClientError, match="ModelError"):
         runtime.invoke_endpoint(Body=b"die", **picture)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -40,7 +39,7 @@ def end_of(person: Person, live: dict[str, Any], seconds: float = 180) -> dict[s
 def broken_photos(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A data set with six unusable files, in the bucket below `broken/`."""
     folder = tmp_path_factory.mktemp("photos") / "broken"
-    draw = ["sandbox.imagery", "--out", str(folder), "--seed", "5", "--images", "96", "--broken"]
+    draw = ["sandbox.imagery", "--out", str(folder), "--seed", "5", "--images", "96", "--broken", "--unlabelled", "0"]
     subprocess.run([sys.executable, "-m", *draw], cwd=ROOT, check=True)
     env = Environments(sandbox.state, Ports(**sandbox.record.read("ports.json"))).aws("ab")
     load = [sys.executable, "-m", "sandbox.survey", str(folder), "--prefix", "broken"]

@@ -153,7 +153,8 @@ class Sdk:
         test = ConditionGreaterThanOrEqualTo(left=self.value(row["LeftValue"]), right=self.value(row["RightValue"]))
         (refusal,) = ours["ElseSteps"]
         fail = FailStep(name=refusal["Name"], error_message=self.value(refusal["Arguments"]["ErrorMessage"]))
-        return ConditionStep(name=step["Name"], conditions=[test], if_steps=[], else_steps=[fail])
+        accepted = [self.processing(row) for row in ours["IfSteps"] if row["Name"] == "Baseline"]
+        return ConditionStep(name=step["Name"], conditions=[test], if_steps=accepted, else_steps=[fail])
 
 
 def main() -> None:

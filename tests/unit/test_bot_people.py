@@ -136,3 +136,13 @@ def test_a_guest_is_refused_and_nobody_waits_for_somebody_deactivated(place: Wor
     with pytest.raises(Refused, match="deactivated"):
         place.person("T0GC", "U0DS1", "")
     assert place.able("ml-engineer", "T0GC") == []
+
+
+def test_the_time_zone_of_somebodys_profile_is_known_without_asking_again(slack: Slack) -> None:
+    known = people(slack)
+    slack.facts = {"tz": "Europe/Zurich"}
+    assert (known.objection("T0GC", "U0ML1"), known.zone("U0ML1"), slack.asked) == ("", "Europe/Zurich", 1)
+    slack.facts = {"tz": None}
+    assert known.zone("U0DS1") == ""
+    slack.error = "user_not_found"
+    assert known.zone("U0DS2") == ""

@@ -101,6 +101,16 @@ def test_pressing_a_button_is_typing_its_value(gate: Gate, engine: Engine) -> No
     assert [(row.surface, row.text, row.message_ts) for row in rows(engine)] == [("action", "pipeline list", "7.7")] * 2
 
 
+def test_choosing_an_option_is_typing_its_value(gate: Gate, engine: Engine) -> None:
+    chosen = {"text": {"type": "plain_text", "text": "1 hour"}, "value": "alerts mute A1 1h"}
+    payload = button()
+    del payload["actions"][0]["value"]
+    payload["actions"][0] |= {"type": "static_select", "selected_option": chosen}
+    for _ in range(2):
+        assert post(gate, interactive(payload)) == (200, "")
+    assert [(row.surface, row.text) for row in rows(engine)] == [("action", "alerts mute A1 1h")]
+
+
 def test_a_message_shortcut_brings_the_files_of_its_message(gate: Gate, engine: Engine) -> None:
     payload = {
         "type": "message_action",

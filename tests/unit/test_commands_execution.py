@@ -108,6 +108,7 @@ def test_training_shows_the_epoch_and_the_metric_so_far() -> None:
         "Train": "running: 3 of 4 · mAP50 0.810 · about 8 s left",
         "Evaluate": "waiting: waiting",
         "Check mAP": "waiting: waiting",
+        "Baseline": "waiting: waiting · only if mAP50 ≥ 0.60",
         "Register": "waiting: waiting · only if mAP50 ≥ 0.60",
         "Deploy": "waiting: waiting · only if mAP50 ≥ 0.60",
     }
@@ -117,9 +118,9 @@ def test_training_shows_the_epoch_and_the_metric_so_far() -> None:
         "started by  · yolo11n · data v12 (300 photos) · revision 4be1c02"
     )
     assert {fact.label: fact.value for fact in reply.facts}["Role"] == "data-scientist"
-    assert [action.label for action in reply.actions] == ["Stop", "Open in MLflow"]
+    assert [action.label for action in reply.actions] == ["Stop", "Logs", "Open in MLflow"]
     assert reply.actions[0].confirm is not None
-    assert reply.actions[1].url == "http://mlflow/#/experiments/7/runs/r1"
+    assert reply.actions[2].url == "http://mlflow/#/experiments/7/runs/r1"
 
 
 def test_without_mlflow_the_log_tells_the_epochs_and_the_message_says_so() -> None:
@@ -171,7 +172,17 @@ def test_a_step_that_dies_is_named_with_reason_and_last_lines() -> None:
     assert reply.title == "Training run 7f3a in dev: failed in Train"
     assert reply.text == "Train failed: AlgorithmError: exit 1"
     assert reply.quote == "a\nRuntimeError: b"
-    assert parse(reply.actions[0].command)[0].name == "pipeline run"
+    offered = {action.label: parse(action.command)[0].name for action in reply.actions if action.command}
+    assert offered == {"Retry": "pipeline retry", "Run again": "pipeline run", "Logs": "pipeline logs"}
+
+
+def test_a_deployment_that_fails_offers_its_model_and_a_retry() -> None:
+    package = NAMES.arn("sagemaker", "model-package/groundcrew-dev-detector/8")
+    registered = step("Register", "Succeeded", Metadata={"RegisterModel": {"Arn": package}})
+    reply = live("Failed", [*EVALUATED, registered, step("Deploy", "Failed")], Tracked([0.5], final=0.966))
+    commands = [action.command for action in reply.actions]
+    assert "deployment create --env dev --version 8" in commands
+    assert "pipeline retry 7f3abc12def0 --env dev" in commands
 
 
 @pytest.mark.parametrize("status", ["Stopping", "Stopped"])

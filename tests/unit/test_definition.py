@@ -43,12 +43,14 @@ def test_it_renders_the_same_bytes_every_time_and_passes_the_gate() -> None:
         gate.check(render(env, mlflow=""))
 
 
-def test_only_dev_deploys_and_then_evaluate_is_not_last() -> None:
+def test_only_dev_deploys_and_then_the_baseline_is_not_last() -> None:
     dev, staging = steps(render("dev")), steps(render("staging"))
-    assert list(dev) == ["Preprocess", "Train", "Evaluate", "CheckMap", "Register", "Deploy", "BelowThreshold"]
+    assert list(dev) == [
+        *("Preprocess", "Train", "Evaluate", "CheckMap", "Baseline", "Register", "Deploy", "BelowThreshold")
+    ]
     assert set(dev) - set(staging) == {"Deploy"}
     last = {
-        name: found["Evaluate"]["Arguments"]["Environment"]["LAST_STEP"]
+        name: found["Baseline"]["Arguments"]["Environment"]["LAST_STEP"]
         for name, found in (("dev", dev), ("staging", staging))
     }
     assert last == {"dev": "no", "staging": "yes"}
@@ -62,7 +64,7 @@ def test_nothing_of_dev_is_named_in_staging() -> None:
 
 def test_jobs_carry_tags_role_and_names_of_the_environment() -> None:
     jobs = [step["Arguments"] for step in steps(render()).values() if step["Type"] in ("Processing", "Training")]
-    assert len(jobs) == 4
+    assert len(jobs) == 5
     for job in jobs:
         assert job["RoleArn"].endswith(":role/groundcrew-dev-execution")
         name = job.get("ProcessingJobName") or job["TrainingJobName"]
@@ -79,6 +81,15 @@ def test_entrypoints_hold_no_data_and_fit_the_api() -> None:
             assert (shell, flag) == ("/bin/sh", "-c")
             assert len(text) <= 256
             assert text.endswith(f"exec python3 -m pipeline.steps.{step['Name'].lower()}")
+
+
+def test_a_registered_model_carries_its_baseline_where_the_api_has_a_place_for_it() -> None:
+    quality = steps(render())["Register"]["Arguments"]["ModelMetrics"]["ModelDataQuality"]
+    output = {"Get": "Steps.Baseline.ProcessingOutputConfig.Outputs['baseline'].S3Output.S3Uri"}
+    for kind, name in (("Statistics", "statistics.json"), ("Constraints", "constraints.json")):
+        assert quality[kind]["S3Uri"] == {"Std:Join": {"On": "/", "Values": [output, name]}}
+    inputs = [row["InputName"] for row in steps(render())["Baseline"]["Arguments"]["ProcessingInputs"]]
+    assert inputs == ["code", "train", "validation", "test", "unlabelled", "report", "model"]
 
 
 def broken(change: Any) -> str:
@@ -136,10 +147,11 @@ def test_the_sdk_comes_to_the_same_definition(tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert (answer["same"], answer["calls"]) == (True, [])
     theirs, ours = answer["definition"], json.loads(render())
-    # What the SDK renders only when it stages code of its own, and the branch of steps that it cannot render well.
+    # What the SDK renders only when it stages code of its own, and the steps that it cannot render well.
     train(ours)["Arguments"].pop("TrainingJobName")
     train(ours)["Arguments"]["AlgorithmSpecification"].pop("ContainerEntrypoint")
-    ours["Steps"][-1]["Arguments"]["IfSteps"] = []
+    branch = ours["Steps"][-1]["Arguments"]
+    branch["IfSteps"] = [step for step in branch["IfSteps"] if step["Name"] == "Baseline"]
     assert theirs["Parameters"] == ours["Parameters"]
     assert [step["Name"] for step in theirs["Steps"]] == ["Preprocess", "Train", "Evaluate", "CheckMap"]
     assert theirs["Steps"] == ours["Steps"]

@@ -26,9 +26,14 @@ APPROVED = {"aws:principaltag/approval": ("A-1",)}
 
 @cache
 def roles() -> dict[str, dict[str, Any]]:
-    """Every resource of the template with its properties resolved, roles by their short name."""
-    template = read((ROOT / "iam" / "roles.yaml").read_text())
+    """Every resource of the two templates with its properties resolved, roles by their short name."""
     given = [{"ParameterKey": "OperatorArn", "ParameterValue": OPERATOR}]
+    return resolved("roles.yaml", given) | resolved("machines.yaml", [])
+
+
+def resolved(file: str, given: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
+    """The resources of one template."""
+    template = read((ROOT / "iam" / file).read_text())
     wanted = Wanted(template, chosen(template.parameters, given, {}), {}, None)
     stack = Stack("groundcrew-roles", "id", ACCOUNT, "us-east-1", wanted)
     found = {}
@@ -129,6 +134,46 @@ CASES = [
     ("data-scientist", "s3:GetObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, YES),
     ("data-scientist", "s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, NO),
     ("data-scientist", "iam:CreateRole", f"arn:aws:iam::{ACCOUNT}:role/groundcrew-x", {}, NO),
+    # an explanation is a job that people start themselves, and whose result only the job writes
+    (
+        "data-scientist",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-dev-explain-v3-x"),
+        {},
+        YES,
+    ),
+    (
+        "data-scientist",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-staging-explain-v3-x"),
+        {},
+        NO,
+    ),
+    ("data-scientist", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-other-v3-x"), {}, NO),
+    ("data-scientist", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/explain/v3-x/y/input/data/a.jpg", {}, YES),
+    (
+        "data-scientist",
+        "s3:PutObject",
+        f"arn:aws:s3:::{BUCKET}/dev/explain/v3-x/y/analysis_result/analysis.json",
+        {},
+        NO,
+    ),
+    (
+        "ml-engineer",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-staging-explain-v3-x"),
+        {},
+        YES,
+    ),
+    (
+        "ml-engineer",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-prod-explain-v3-x"),
+        APPROVED,
+        NO,
+    ),
+    ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/explain/v3-x/y/analysis_result/analysis.json", {}, YES),
+    ("stakeholder", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-explain-v3-x"), {}, NO),
     # an ML engineer promotes and changes production only with an approval
     (
         "ml-engineer",
@@ -244,6 +289,13 @@ CASES = [
     ("loader", "s3:PutObject", "arn:aws:s3:::lucaskle-ab3-project-pv/survey/images/a.jpg", {}, YES),
     ("loader", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/x", {}, NO),
     ("bot", "sqs:ReceiveMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events", {}, YES),
+    ("bot", "sqs:DeleteMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-critical", {}, YES),
+    ("bot", "sqs:GetQueueAttributes", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events-undelivered", {}, YES),
+    ("bot", "sqs:ReceiveMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events-undelivered", {}, NO),
+    ("bot", "sqs:DeleteMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events-undelivered", {}, NO),
+    ("bot", "sqs:SendMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:groundcrew-events", {}, NO),
+    ("bot", "sqs:ReceiveMessage", f"arn:aws:sqs:us-east-1:{ACCOUNT}:another", {}, NO),
+    ("bot", "sns:Publish", f"arn:aws:sns:us-east-1:{ACCOUNT}:groundcrew-budgets", {}, NO),
     ("bot", "sagemaker:DescribePipeline", sagemaker("pipeline/groundcrew-dev-detector"), {}, NO),
 ]
 
@@ -361,3 +413,89 @@ def test_policies_stay_within_iam_s_sizes() -> None:
         assert inline <= 10_240, name
         assert len(json.dumps(properties.get("PolicyDocument", {}), separators=(",", ":"))) <= 6_144, name
         assert len(json.dumps(properties.get("AssumeRolePolicyDocument", {}), separators=(",", ":"))) <= 2_048, name
+
+
+def scheduler(resource: str) -> str:
+    return f"arn:aws:scheduler:us-east-1:{ACCOUNT}:{resource}"
+
+
+def passing(role: str, service: str) -> tuple[str, dict[str, tuple[str, ...]]]:
+    return f"arn:aws:iam::{ACCOUNT}:role/groundcrew-{role}", {"iam:passedtoservice": (f"{service}.amazonaws.com",)}
+
+
+def monitor_job(env: str) -> str:
+    return sagemaker(f"processing-job/groundcrew-{env}-detector-monitor-1")
+
+
+def drift_alarm(env: str) -> str:
+    return f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:groundcrew-{env}-detector-drift"
+
+
+PROD_EXECUTION = passing("prod-execution", "sagemaker")
+WATCHING = [
+    # what starts the monitor does just that, in its own environment
+    ("dev-scheduler", "sagemaker:CreateProcessingJob", monitor_job("dev"), {}),
+    ("dev-scheduler", "iam:PassRole", *passing("dev-execution", "sagemaker")),
+    # CloudFormation makes the schedule, hands it its role, and makes the alarms
+    ("dev-deploy", "scheduler:CreateSchedule", scheduler("schedule/groundcrew-dev-detector/x"), {}),
+    ("dev-deploy", "scheduler:CreateScheduleGroup", scheduler("schedule-group/groundcrew-dev-detector"), {}),
+    ("dev-deploy", "iam:PassRole", *passing("dev-scheduler", "scheduler")),
+    ("dev-deploy", "sagemaker:CreateMonitoringSchedule", sagemaker("monitoring-schedule/groundcrew-dev-x"), {}),
+    ("dev-deploy", "cloudwatch:PutMetricAlarm", drift_alarm("dev"), {}),
+    # the job says what it found where alarms listen
+    ("dev-execution", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": ("Groundcrew/Monitoring",)}),
+    # people look at schedules and reports, and may look now
+    ("stakeholder", "scheduler:GetSchedule", scheduler("schedule/groundcrew-prod-detector/x"), {}),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/monitoring/e/t/report.html", {}),
+    ("data-scientist", "scheduler:GetSchedule", scheduler("schedule/groundcrew-dev-detector/x"), {}),
+    ("data-scientist", "sagemaker:CreateProcessingJob", monitor_job("dev"), {}),
+    ("ml-engineer", "sagemaker:CreateProcessingJob", monitor_job("staging"), {}),
+    ("ml-engineer", "sagemaker:CreateProcessingJob", monitor_job("prod"), APPROVED),
+    ("ml-engineer", "iam:PassRole", PROD_EXECUTION[0], APPROVED | PROD_EXECUTION[1]),
+]
+NOT_WATCHING = [
+    ("dev-scheduler", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-preprocess-1"), {}),
+    ("dev-scheduler", "sagemaker:CreateProcessingJob", monitor_job("prod"), {}),
+    ("dev-scheduler", "sagemaker:CreateTrainingJob", sagemaker("training-job/groundcrew-dev-detector-monitor-1"), {}),
+    ("dev-scheduler", "iam:PassRole", *passing("prod-execution", "sagemaker")),
+    ("dev-scheduler", "iam:PassRole", *passing("dev-execution", "lambda")),
+    ("dev-deploy", "scheduler:CreateSchedule", scheduler("schedule/groundcrew-prod-detector/x"), {}),
+    ("dev-deploy", "scheduler:CreateSchedule", scheduler("schedule/default/x"), {}),
+    ("dev-deploy", "iam:PassRole", *passing("prod-scheduler", "scheduler")),
+    ("dev-deploy", "iam:PassRole", *passing("dev-scheduler", "sagemaker")),
+    ("dev-deploy", "cloudwatch:DeleteAlarms", drift_alarm("prod"), {}),
+    ("dev-execution", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": ("AWS/SageMaker",)}),
+    ("stakeholder", "sagemaker:CreateProcessingJob", monitor_job("dev"), {}),
+    ("data-scientist", "scheduler:UpdateSchedule", scheduler("schedule/groundcrew-dev-detector/x"), {}),
+    ("data-scientist", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-other-1"), {}),
+    ("data-scientist", "sagemaker:CreateProcessingJob", monitor_job("staging"), {}),
+    ("ml-engineer", "scheduler:UpdateSchedule", scheduler("schedule/groundcrew-staging-detector/x"), {}),
+    ("ml-engineer", "sagemaker:CreateProcessingJob", monitor_job("prod"), {}),
+    ("ml-engineer", "iam:PassRole", *PROD_EXECUTION),
+]
+
+
+@pytest.mark.parametrize(("role", "action", "resource", "context"), WATCHING)
+def test_what_watching_a_deployment_takes_is_allowed(
+    role: str, action: str, resource: str, context: dict[str, tuple[str, ...]]
+) -> None:
+    assert ask(role, action, resource, **context).allowed
+
+
+@pytest.mark.parametrize(("role", "action", "resource", "context"), NOT_WATCHING)
+def test_and_nothing_beyond(role: str, action: str, resource: str, context: dict[str, tuple[str, ...]]) -> None:
+    assert not ask(role, action, resource, **context).allowed
+
+
+def test_only_the_scheduler_of_this_account_takes_its_role() -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:role/groundcrew-dev-scheduler"
+    trust = parse(roles()["dev-scheduler"]["AssumeRolePolicyDocument"])
+
+    def may(service: str, account: str) -> bool:
+        who = Who(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", service=f"{service}.amazonaws.com")
+        asked = Request("sts:AssumeRole", arn, {"aws:sourceaccount": (account,)}, who)
+        return decide_trust(asked, trust=trust).allowed
+
+    assert may("scheduler", ACCOUNT)
+    assert not may("scheduler", "999999999999")
+    assert not may("sagemaker", ACCOUNT)

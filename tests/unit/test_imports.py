@@ -12,17 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"bot", "commands", "pipeline", "iam", "state", "infra", "sandbox", "benchmarks", "tests"}
+OURS = {"alerts", "bot", "commands", "pipeline", "iam", "state", "infra", "sandbox", "benchmarks", "tests"}
 MAY_IMPORT = {
     "sandbox": set(),
     "pipeline": set(),
+    "alerts": {"pipeline"},
     "state": {"pipeline"},
     "iam": {"pipeline"},
     "infra": {"pipeline", "iam"},
-    "commands": {"pipeline", "iam", "state"},
-    "bot": {"commands", "pipeline", "iam", "state"},
+    "commands": {"alerts", "pipeline", "iam", "state"},
+    "bot": {"alerts", "commands", "pipeline", "iam", "state"},
 }
-PRODUCT = ("bot", "commands", "pipeline", "iam", "state", "infra")
+PRODUCT = ("alerts", "bot", "commands", "pipeline", "iam", "state", "infra")
 HEAVY = {"sagemaker", "torch", "torchvision", "ultralytics", "pandas", "mlflow", "cv2", "onnxruntime"}
 SLACK = {"slack_sdk", "slack_bolt"}
 

@@ -18,6 +18,7 @@ from pipeline.registry import Package
 from tests.unit.fake_aws import FakeClient, refusal
 
 NAMES = Names("123456789012", "us-east-1")
+CODE = "s3://b/dev/code/0/source.tar.gz"
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 MODEL = b"model" * 1000
 DIGEST = hashlib.sha256(MODEL).hexdigest()
@@ -94,6 +95,9 @@ def described(env: str, version: int, **more: Any) -> dict[str, Any]:
     }
 
 
+EVALUATED = {"ContentType": "application/json", "S3Uri": "s3://bucket/dev/runs/x/evaluate/evaluation/evaluation.json"}
+
+
 def registered(*found: dict[str, Any], **more: Any) -> FakeClient:
     by_arn = {item["ModelPackageArn"]: item for item in found}
 
@@ -161,6 +165,38 @@ def test_a_promotion_copies_the_bytes_it_has_checked() -> None:
     assert promoted.digest == DIGEST
 
 
+@pytest.mark.parametrize("photos", [True, False])
+def test_a_promotion_takes_the_drift_baseline_along(photos: bool) -> None:
+    files = {
+        kind: {
+            "ContentType": "application/json",
+            "S3Uri": f"s3://bucket/dev/runs/x/baseline/baseline/{kind.lower()}.json",
+        }
+        for kind in ("Statistics", "Constraints")
+    }
+    package = described("dev", 8, ModelMetrics={"ModelQuality": {"Statistics": EVALUATED}, "ModelDataQuality": files})
+
+    def copy_object(**request: Any) -> dict[str, Any]:
+        if not photos and request["Key"].endswith(".jpg"):
+            raise refusal("NoSuchKey", "The specified key does not exist.")
+        return {}
+
+    sagemaker, s3 = registered(package), bucket()
+    s3.answers = {**s3.answers, "copy_object": copy_object}
+    source = registry.load(sagemaker, NAMES, "dev", 8)
+    registry.promote(sagemaker, s3, NAMES, source, "staging", token="t", metadata={})
+    home = f"staging/models/{DIGEST}"
+    copied = [(row["CopySource"]["Key"], row["Key"]) for row in s3.requests("copy_object")][1:]
+    assert copied == [
+        (f"dev/runs/x/baseline/baseline/{name}", f"{home}/{name}")
+        for name in ("statistics.json", "constraints.json", "examples.jpg")
+    ]
+    metrics = sagemaker.requests("create_model_package")[0]["ModelMetrics"]
+    assert metrics["ModelQuality"] == {"Statistics": EVALUATED}
+    assert metrics["ModelDataQuality"]["Statistics"]["S3Uri"] == f"s3://{NAMES.bucket}/{home}/statistics.json"
+    assert metrics["ModelDataQuality"]["Constraints"]["S3Uri"] == f"s3://{NAMES.bucket}/{home}/constraints.json"
+
+
 def test_a_model_already_there_is_not_promoted_again() -> None:
     sagemaker, s3 = registered(described("staging", 3)), bucket()
     promoted = registry.promote(sagemaker, s3, NAMES, dev_package(), "staging", token="t", metadata={})
@@ -195,7 +231,7 @@ def stack(status: str, **parameters: str) -> dict[str, Any]:
 
 
 def deploy(cloudformation: FakeClient, instance_type: str = "ml.m5.large") -> tuple[str, str]:
-    given = deployment.parameters(NAMES, "dev", dev_package(), instance_type)
+    given = deployment.parameters(NAMES, "dev", dev_package(), instance_type, code=CODE)
     return deployment.deploy(cloudformation, NAMES, "dev", template_url="https://t", parameters=given, token="t")
 
 
@@ -209,7 +245,7 @@ def test_a_first_deployment_creates_the_stack_with_the_deploy_role() -> None:
 
 
 def test_the_template_knows_every_parameter() -> None:
-    given = deployment.parameters(NAMES, "dev", dev_package(), "ml.m5.large")
+    given = deployment.parameters(NAMES, "dev", dev_package(), "ml.m5.large", code=CODE)
     declared = source.template().data.decode().partition("Parameters:")[2].partition("Resources:")[0]
     assert [name for name in given if f"\n  {name}:\n" not in declared] == []
 
@@ -239,7 +275,7 @@ def test_a_stack_that_cannot_be_changed_now_is_refused(status: str, words: str) 
 
 def test_an_instance_type_the_model_was_not_made_for_is_bad_input() -> None:
     with pytest.raises(BadInput, match=r"ml\.p5") as raised:
-        deployment.parameters(NAMES, "dev", dev_package(), "ml.p5.48xlarge")
+        deployment.parameters(NAMES, "dev", dev_package(), "ml.p5.48xlarge", code=CODE)
     assert "ml.m5.large, ml.c5.large" in raised.value.advice
 
 

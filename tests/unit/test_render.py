@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bot import terminal
 from bot.slack import words
 from bot.slack.render import PICTURE_BLOCK, blocks_of, for_one_person, render
+from bot.surfaces import ACTION_PREFIX
 from commands.reply import (
     Action,
     Code,
@@ -19,6 +20,7 @@ from commands.reply import (
     Fact,
     Link,
     Mention,
+    Menu,
     Moment,
     Outcome,
     Picture,
@@ -77,7 +79,7 @@ replies = st.builds(
     table=st.one_of(st.none(), tables()),
     quote=long,
     picture=st.one_of(st.none(), st.builds(Picture, st.just(b"png"), st.just("a.png"), long)),
-    actions=st.lists(actions, max_size=30),
+    actions=st.lists(st.one_of(actions, st.builds(Menu, long, st.lists(actions, max_size=12))), max_size=30),
     environment=st.sampled_from(["dev", "staging", "prod", None]),
 )
 
@@ -181,6 +183,45 @@ def test_a_command_too_long_for_a_button_is_said_and_not_cut() -> None:
     (buttons,) = [block for block in message["blocks"] if block["type"] == "actions"]
     assert [(button["value"], button["action_id"]) for button in buttons["elements"]] == [("stop", "command:0")]
     assert "type it instead: Run" in json.dumps(message)
+
+
+def test_a_menu_shows_its_words_and_each_choice_types_a_command() -> None:
+    menu = Menu("Mute…", [Action("1 hour", "alerts mute A1 1h"), Action("1 day", "alerts mute A1 1d")])
+    reply = Reply(title="t", actions=[Action("Resolve", "alerts resolve A1"), menu])
+    (block,) = [block for block in render(reply)["blocks"] if block["type"] == "actions"]
+    button, select = block["elements"]
+    assert (button["value"], select["type"], select["placeholder"]["text"]) == (
+        "alerts resolve A1", "static_select", "Mute…",
+    )  # fmt: skip
+    assert {option["text"]["text"]: option["value"] for option in select["options"]} == {
+        "1 hour": "alerts mute A1 1h",
+        "1 day": "alerts mute A1 1d",
+    }
+    assert select["action_id"].startswith(ACTION_PREFIX) and select["action_id"] != button["action_id"]
+    printed = terminal.lines(reply)
+    assert "  > Mute…\n    > 1 hour: alerts mute A1 1h\n    > 1 day: alerts mute A1 1d" in printed
+    options = json.loads(terminal.as_json(reply, "i"))["actions"][1]["options"]
+    assert [option["command"] for option in options] == ["alerts mute A1 1h", "alerts mute A1 1d"]
+
+
+def test_what_a_menu_cannot_hold_becomes_a_button_and_still_asks() -> None:
+    sure = Confirm("Sure?", "It ends now.", "End it")
+    asks, wordy = Action("now", "stop", confirm=sure), Action("wordy", "x" * 151)
+    opens, endless = Action("log", url="https://a.b/c"), Action("endless", "x" * 2001)
+    options = [asks, Action("later", "stop --later"), wordy, opens, endless]
+    message = render(Reply(title="t", actions=[Menu("Stop", options)]))
+    (block,) = [block for block in message["blocks"] if block["type"] == "actions"]
+    select, *buttons = block["elements"]
+    assert [option["value"] for option in select["options"]] == ["stop --later"]
+    assert [(each["text"]["text"], each.get("value") or each["url"]) for each in buttons] == [
+        ("Stop · now", "stop"),
+        ("Stop · wordy", "x" * 151),
+        ("Stop · log", "https://a.b/c"),
+    ]
+    assert buttons[0]["confirm"]["confirm"]["text"] == "End it"
+    assert "type it instead: Stop · endless" in json.dumps(message, ensure_ascii=False)
+    nothing = render(Reply(title="t", actions=[Menu("Empty", [])]))
+    assert [block["type"] for block in nothing["blocks"]] == ["header"]
 
 
 def test_a_progress_bar_and_a_word_for_every_state() -> None:

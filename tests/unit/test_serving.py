@@ -9,46 +9,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from pipeline.errors import BadInput
+from pipeline.monitoring.features import IMAGE
 from pipeline.serving import server as serving
 from pipeline.serving.detector import Detector, Letterbox, decode
-
-SIZE = 64
-ROWS = np.array(
-    [[8, 8, 40, 24, 0.5, 1], [16, 20, 48, 44, 0.9, 0], [-4, 0, 70, 64, 0.3, 1]] + [[0] * 6] * 297, np.float32
-)[None]
-
-
-def network(path: Path) -> None:
-    """An ONNX file that answers ROWS to every picture; the picture is multiplied by nought to be an input at all."""
-    nodes = [
-        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
-        helper.make_node("Mul", ["mean", "nought"], ["nothing"]),
-        helper.make_node("Add", ["rows", "nothing"], ["output0"]),
-    ]
-    constants = [numpy_helper.from_array(ROWS, "rows"), numpy_helper.from_array(np.float32(0), "nought")]
-    graph = helper.make_graph(
-        nodes,
-        "known",
-        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 300, 6])],
-        constants,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    onnx.save(model, str(path))
+from tests.unit.tiny import SIZE, answer, model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    network(folder / "model.onnx")
-    (folder / "model.json").write_text(json.dumps({"classes": ["boat", "car"], "image_size": SIZE}))
-    return folder
+    return model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +85,20 @@ def test_invocations_answers_with_detections(connection: HTTPConnection, suffix:
         "box": [32.0, 8.0, 96.0, 56.0],
     }
     assert answer["milliseconds"] >= 0  # type: ignore[operator]
+
+
+def test_the_answer_carries_the_columns_that_a_monitor_watches(connection: HTTPConnection, folder: Path) -> None:
+    sent = cv2.imencode(".png", np.random.default_rng(1).integers(0, 256, (90, 120, 3), np.uint8))[1].tobytes()
+    _, told = ask(connection, sent, "image/png")
+    expected = answer(Detector(folder), sent, "d1gest")
+    assert told["features"] == pytest.approx(expected["features"], abs=1e-6)
+    assert told["prediction"] == pytest.approx(expected["prediction"], abs=1e-6)
+    assert set(told["features"]) == set(IMAGE)  # type: ignore[call-overload]
+    assert {name: told["prediction"][name] for name in ("objects", "class_boat", "class_car")} == {  # type: ignore[index]
+        "objects": 3,
+        "class_boat": 1,
+        "class_car": 2,
+    }
 
 
 def test_errors_keep_the_connection_usable(connection: HTTPConnection) -> None:

@@ -74,6 +74,35 @@ def test_a_limit_is_refused_with_a_pointer(block: dict[str, Any], pointer: str, 
     assert any(says in line and f"json-pointer:{pointer}]" in line for line in error.extra["errors"]), error.extra
 
 
+def option(label: str = "1 hour", value: str = "v", **more: Any) -> dict[str, Any]:
+    return {"text": plain(label), "value": value, **more}
+
+
+def select(*options: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return actions({"type": "static_select", "action_id": "s", "options": list(options), **more})
+
+
+def test_a_menu_at_its_limits_passes() -> None:
+    check_message([select(*[option("t" * 75, "v" * 150)] * 100, placeholder=plain("p" * 150))], [])
+
+
+@pytest.mark.parametrize(
+    ("block", "pointer", "says"),
+    [
+        (select(), "/options", "1 items"),
+        (select(*[option()] * 101), "/options", "100"),
+        (select(option("t" * 76)), "/options/0/text/text", "76"),
+        (select(option(value="v" * 151)), "/options/0/value", "151"),
+        (select(option(text={"type": "mrkdwn", "text": "t"})), "/options/0/text/type", "plain_text"),
+        (select(option(url="https://a.test")), "/options/0/url", "no more properties"),
+        (select(option(), placeholder=plain("p" * 151)), "/placeholder/text", "151"),
+    ],
+)
+def test_a_menus_limits_are_refused_with_a_pointer(block: dict[str, Any], pointer: str, says: str) -> None:
+    lines = refused([block]).extra["errors"]
+    assert any(says in line and f"json-pointer:/blocks/0/elements/0{pointer}]" in line for line in lines), lines
+
+
 def test_attachments_are_checked_like_blocks() -> None:
     error = refused([], [{"blocks": [section("s" * 3001)]}])
     assert "json-pointer:/attachments/0/blocks/0/text/text" in error.extra["errors"][0]

@@ -147,5 +147,5 @@ def test_the_workspace_file_is_the_one_the_project_agreed_on() -> None:
     config = load()
     assert config.team["id"] == "T0GC"
     assert config.app.user == "U0BOT"
-    assert [user.id for user in config.people] == ["U0DS1", "U0DS2", "U0ML1", "U0ML2", "U0STK", "U0NEW"]
-    assert [seed.id for seed in config.channels] == ["C0DEV", "C0STAGING", "C0PROD", "C0PHOTOS"]
+    assert [user.id for user in config.people] == ["U0DS1", "U0DS2", "U0ML1", "U0ML2", "U0STK", "U0GUEST", "U0NEW"]
+    assert [seed.id for seed in config.channels] == ["C0DEV", "C0STAGING", "C0PROD", "C0ALERTS", "C0PHOTOS"]

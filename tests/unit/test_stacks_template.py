@@ -200,7 +200,15 @@ def test_the_stack_s_tags_reach_a_resource_under_its_own() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["iam/roles.yaml", "infra/platform.yaml", "infra/audit.yaml", "infra/studio.yaml", "pipeline/deployment.yaml"],
+    [
+        "iam/roles.yaml",
+        "iam/machines.yaml",
+        "infra/platform.yaml",
+        "infra/events.yaml",
+        "infra/audit.yaml",
+        "infra/studio.yaml",
+        "pipeline/deployment.yaml",
+    ],
 )
 def test_the_project_s_templates_are_understood_completely(path: str) -> None:
     assert parse((ROOT / path).read_text()).resources

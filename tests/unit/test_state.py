@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
 from pipeline.errors import NotFound, Refused
-from state import approvals, audit, database, invocations, live, outbox, tables
+from state import approvals, audit, database, invocations, live, outbox, sending, tables
 from state.invocations import Arrival
-from state.outbox import Priority
+from state.outbox import OutboxRow, Priority
 
 
 def arrival(delivery: str = "command:1", text: str = "whoami", **more: str) -> Arrival:
@@ -188,28 +190,172 @@ def test_the_fingerprint_changes_with_anything_that_was_approved() -> None:
     assert same != approvals.fingerprint("run 2", {"a": "1", "b": "2"})
 
 
-def put(engine: Engine, text: str, *, priority: Priority = Priority.POST, slot: str | None = None) -> int | None:
+def put(engine: Engine, text: str, *, priority: Priority = Priority.POST, **more: Any) -> int | None:
     with engine.begin() as connection:
-        return outbox.put(connection, "message", {"text": text}, priority=priority, channel="C0DEV", slot=slot)
+        return outbox.put(connection, "message", {"text": text}, priority=priority, **({"channel": "C0DEV"} | more))
 
 
-def take(engine: Engine, id: int) -> outbox.OutboxRow:
+def take(engine: Engine, id: int | None) -> OutboxRow:
+    """Take a row that waits at the head of its lane."""
     with engine.begin() as connection:
-        row = outbox.take(connection, id)
-    assert row is not None
+        (row,) = [row for row in sending.waiting(connection) if row.id == id]
+        taken = sending.take(connection, row)
+    assert taken is not None
+    return taken
+
+
+def send(engine: Engine, id: int | None, ts: str) -> OutboxRow:
+    """What the sender does when Slack has taken the message."""
+    row = take(engine, id)
+    with engine.begin() as connection:
+        sending.sent(connection, row, ts)
     return row
+
+
+def fail(engine: Engine, id: int | None, error: str = "channel_not_found") -> None:
+    assert id is not None
+    with engine.begin() as connection:
+        sending.failed(connection, id, error)
 
 
 def waiting(engine: Engine) -> list[str]:
     with engine.begin() as connection:
-        return [row.content["text"] for row in outbox.waiting(connection)]
+        return [row.content["text"] for row in sending.waiting(connection)]
+
+
+def in_turn(engine: Engine) -> list[str]:
+    """The texts in the order in which they leave, each sent before the next is chosen."""
+    order = []
+    while True:
+        with engine.begin() as connection:
+            rows = sending.waiting(connection)
+            if not rows:
+                return order
+            taken = sending.take(connection, rows[0])
+            assert taken is not None
+            sending.sent(connection, taken, f"{taken.id}.0")
+        order.append(taken.content["text"])
+
+
+def fields(engine: Engine, *columns: str) -> list[tuple[Any, ...]]:
+    with engine.begin() as connection:
+        return [tuple(row) for row in connection.execute(text(f"SELECT {', '.join(columns)} FROM outbox ORDER BY id"))]
 
 
 def test_the_urgent_goes_first(engine: Engine) -> None:
-    put(engine, "live", priority=Priority.LIVE)
-    put(engine, "post")
-    put(engine, "answer", priority=Priority.ANSWER)
-    assert waiting(engine) == ["answer", "post", "live"]
+    for priority in reversed(Priority):
+        put(engine, priority.name, priority=priority)
+    assert in_turn(engine) == ["ANSWER", "CRITICAL", "FIRING", "POST", "LIVE"]
+
+
+def test_a_more_urgent_edit_of_what_waits_makes_it_urgent_and_a_less_urgent_one_does_not(engine: Engine) -> None:
+    put(engine, "elsewhere", priority=Priority.FIRING, channel="C0PROD")
+    put(engine, "firing", priority=Priority.POST, slot="alert-1")
+    put(engine, "critical", priority=Priority.CRITICAL, slot="alert-1")
+    put(engine, "critical, twice", priority=Priority.LIVE, slot="alert-1")
+    assert waiting(engine) == ["critical, twice", "elsewhere"]
+
+
+def test_a_channel_with_ten_thousand_messages_hides_no_other(engine: Engine) -> None:
+    content = {"text": "burst"}
+    burst = [{"kind": "message", "content": content, "priority": Priority.CRITICAL, "channel": "C0BUSY"}] * 10_000
+    with engine.begin() as connection:
+        connection.execute(tables.outbox.insert(), burst)
+    put(engine, "progress", priority=Priority.LIVE)
+    put(engine, "answer", priority=Priority.ANSWER, channel="C0BUSY")
+    with engine.begin() as connection:
+        began = time.perf_counter()
+        found = [row.content["text"] for row in sending.waiting(connection)]
+        took = time.perf_counter() - began
+    assert found == ["answer", "progress"]
+    assert took < 0.1  # a few milliseconds; reading all rows takes far longer
+
+
+def test_edits_in_one_channel_take_turns(engine: Engine) -> None:
+    for slot in ("a", "b", "c"):
+        send(engine, put(engine, slot, slot=slot), f"{slot}.1")
+    order = []
+    for _ in range(2):
+        for slot in ("a", "b", "c"):
+            put(engine, slot, slot=slot, priority=Priority.LIVE)
+    for _ in range(6):
+        (slot,) = waiting(engine)
+        with engine.begin() as connection:
+            (row,) = sending.waiting(connection)
+            taken = sending.take(connection, row)
+            assert taken is not None
+            sending.sent(connection, taken, None)
+        put(engine, slot, slot=slot, priority=Priority.LIVE)  # changed again before the others had their turn
+        order.append(slot)
+    assert order == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_what_must_wait_is_not_sent_before_and_does_not_hold_up_others(engine: Engine) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=30)
+    put(engine, "later", priority=Priority.ANSWER, not_before=soon)
+    put(engine, "now")
+    assert waiting(engine) == ["now"]
+    with engine.begin() as connection:
+        assert 20 < (sending.seconds_to_next(connection) or 0) <= 31
+
+
+def test_a_message_below_another_waits_for_it_and_hangs_in_its_thread(engine: Engine) -> None:
+    root = put(engine, "alert", slot="alert-1")
+    put(engine, "history", slot="alert-1-history", below="alert-1", priority=Priority.CRITICAL, channel=None)
+    put(engine, "history, longer", slot="alert-1-history", below="alert-1", channel=None)
+    put(engine, "unrelated")
+    assert waiting(engine) == ["alert"]
+    send(engine, root, "111.1")
+    assert waiting(engine) == ["history, longer"]
+    assert fields(engine, "channel", "thread_ts")[1] == ("C0DEV", "111.1")
+    put(engine, "remark", below="alert-1", priority=Priority.ANSWER, channel=None)
+    assert waiting(engine) == ["remark"]
+    assert fields(engine, "thread_ts")[-1] == ("111.1",)
+
+
+def test_a_message_below_one_that_cannot_be_posted_fails_with_it(engine: Engine) -> None:
+    root = put(engine, "alert", slot="alert-1")
+    put(engine, "history", below="alert-1", channel=None)
+    fail(engine, root)
+    assert put(engine, "too late", below="alert-1", channel=None) is None
+    reason = "the message it hangs below could not be posted"
+    assert fields(engine, "state", "error")[1:] == [("failed", reason)] * 2
+    assert waiting(engine) == []
+
+
+def test_a_message_queued_below_another_while_that_is_being_posted_is_not_forgotten(engine: Engine) -> None:
+    root = put(engine, "alert", slot="alert-1")
+    row = take(engine, root)
+    locked, thread = threading.Event(), threading.Thread()
+    with engine.begin() as drawing:
+        outbox.put(drawing, "message", {"text": "history"}, priority=Priority.POST, below="alert-1")
+
+        def record() -> None:
+            with engine.begin() as connection:
+                locked.set()
+                sending.sent(connection, row, "111.1")
+
+        thread = threading.Thread(target=record)
+        thread.start()
+        locked.wait(5)
+    thread.join(10)
+    assert waiting(engine) == ["history"]
+
+
+def test_a_moved_message_takes_along_what_hangs_below_it(engine: Engine) -> None:
+    root = put(engine, "alert", slot="alert-1")
+    history = put(engine, "history", slot="alert-1-history", below="alert-1", channel=None)
+    send(engine, root, "111.1")
+    send(engine, history, "111.2")
+    put(engine, "history, longer", slot="alert-1-history", below="alert-1")
+    row = take(engine, history)
+    with engine.begin() as connection:
+        sending.move(connection, row, "C0OPS")
+    assert waiting(engine) == ["alert"]
+    assert fields(engine, "channel", "meant_for", "ts", "state")[0] == ("C0OPS", "C0DEV", None, "queued")
+    send(engine, root, "222.1")
+    assert waiting(engine) == ["history, longer"]
+    assert fields(engine, "channel", "thread_ts", "ts")[1] == ("C0OPS", "222.1", None)
 
 
 def test_edits_of_a_slot_overwrite_each_other_until_sent_and_then_edit_the_message(engine: Engine) -> None:
@@ -221,7 +367,7 @@ def test_edits_of_a_slot_overwrite_each_other_until_sent_and_then_edit_the_messa
     put(engine, "three", slot="s")  # while "two" is being sent
     assert waiting(engine) == []
     with engine.begin() as connection:
-        outbox.sent(connection, row, "111.1")
+        sending.sent(connection, row, "111.1")
     assert waiting(engine) == ["three"]
     assert take(engine, id).ts == "111.1"
 
@@ -231,14 +377,11 @@ def test_a_detached_slot_starts_a_new_message(engine: Engine) -> None:
     with engine.begin() as connection:
         outbox.detach(connection, "s")
     assert put(engine, "new", slot="s") != first
-    assert waiting(engine) == ["old", "new"]
+    assert in_turn(engine) == ["old", "new"]
 
 
 def test_a_message_that_could_never_be_posted_is_not_edited(engine: Engine) -> None:
-    id = put(engine, "one", slot="s")
-    assert id is not None
-    with engine.begin() as connection:
-        outbox.failed(connection, id, "channel_not_found")
+    fail(engine, put(engine, "one", slot="s"))
     assert put(engine, "two", slot="s") is None
     assert waiting(engine) == []
 
@@ -247,11 +390,12 @@ def test_after_a_change_of_leader_what_was_half_sent_is_looked_for_or_given_up(e
     post = put(engine, "post")
     with engine.begin() as connection:
         private = outbox.put(connection, "ephemeral", {"text": "p"}, priority=Priority.ANSWER, channel="C", user="U")
-    assert post and private
+        assert not sending.posted_within(connection, timedelta(seconds=1))
     take(engine, post)
     take(engine, private)
     with engine.begin() as connection:
-        assert outbox.take_over(connection) == 2
+        assert sending.posted_within(connection, timedelta(seconds=1))
+        assert sending.take_over(connection) == 2
     assert waiting(engine) == ["post"]
     assert take(engine, post).unsure
 
@@ -259,11 +403,10 @@ def test_after_a_change_of_leader_what_was_half_sent_is_looked_for_or_given_up(e
 def test_pictures_are_dropped_once_sent(engine: Engine) -> None:
     with engine.begin() as connection:
         id = outbox.put(connection, "message", {"text": "p"}, priority=Priority.POST, channel="C", picture=b"png")
-    assert id is not None
     row = take(engine, id)
     assert row.picture == b"png"
     with engine.begin() as connection:
-        outbox.sent(connection, row, "1.1")
+        sending.sent(connection, row, "1.1")
         assert connection.scalar(text("SELECT picture FROM outbox")) is None
 
 
@@ -271,11 +414,13 @@ def test_what_is_followed_comes_due_until_it_ends(engine: Engine) -> None:
     with engine.begin() as connection:
         live.follow(connection, kind="execution", arn="arn", slot="s", invocation="i")
         (row,) = live.due(connection)
-        live.looked(connection, row.id, digest="d", pause=timedelta(seconds=30), ended=False)
+        assert live.looked(connection, row, digest="d", pause=timedelta(seconds=30), ended=False)
         assert live.due(connection) == []
+        assert live.following(connection) == 1
         assert 25 < (live.seconds_to_next(connection) or 0) <= 30
         live.end_slot(connection, "s")
         assert live.seconds_to_next(connection) is None
+        assert live.following(connection) == 0
 
 
 def test_audit_keeps_what_happened_but_no_secrets(engine: Engine) -> None:

@@ -96,7 +96,8 @@ def test_every_step_imports_from_the_packed_code_alone(tmp_path: Path) -> None:
     code = source.code()
     with tarfile.open(fileobj=BytesIO(code.data)) as tar:
         tar.extractall(tmp_path, filter="data")
-    modules = ", ".join(f"pipeline.steps.{name}" for name in ("preprocess", "train", "evaluate", "deploy"))
+    names = ("preprocess", "train", "evaluate", "baseline", "deploy", "monitor")
+    modules = ", ".join(f"pipeline.steps.{name}" for name in names)
     heavy = "{'torch', 'ultralytics', 'mlflow', 'sagemaker'}"
     check = f"import sys, {modules}; sys.exit(str({heavy} & set(sys.modules) or '') or 0)"
     done = subprocess.run([sys.executable, "-c", check], cwd=tmp_path, env={}, capture_output=True, text=True)
@@ -121,6 +122,11 @@ class Recorder(Tracking):
         self.tell("wait")
 
     def run_for_execution(self, arn: str) -> Run | None:
+        return self.existing
+
+    def get_run(self, run_id: str) -> Run:
+        self.tell("get", run_id)
+        assert self.existing is not None
         return self.existing
 
     def experiment(self, name: str, artifact_location: str = "") -> str:
@@ -161,6 +167,18 @@ def test_without_mlflow_the_step_goes_on_and_says_so(tmp_path: Path) -> None:
     joined = RunLog.join(tmp_path, Recorder())
     assert joined.remark() == " Not tracked in MLflow: MLflow does not answer."
     assert joined.facts == log.facts
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [("FAILED", [("get", "r1"), ("finish", "RUNNING")]), ("RUNNING", [("get", "r1")])]
+)
+def test_a_step_that_is_retried_opens_the_run_that_its_failure_has_closed(
+    tmp_path: Path, status: str, told: list[tuple[str, ...]]
+) -> None:
+    opened(Recorder()).facts.write(tmp_path / "run.json")
+    tracking = Recorder(existing=Run("r1", "7", "abc", status, "s3://b", 0.0, 1.0))
+    assert RunLog.join(tmp_path, tracking).remark() == ""
+    assert tracking.told == told
 
 
 def opened(tracking: Recorder) -> RunLog:

@@ -148,6 +148,31 @@ def test_shards_are_few_repeatable_and_complete(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "labels" / "f1_3.txt").read_text() == "0 0.500000 0.500000 0.200000 0.200000\n"
 
 
+def test_unlabelled_photos_are_apart_limited_and_part_of_the_version(tmp_path: Path) -> None:
+    make(tmp_path, [f"f{flight}_1" for flight in range(4)])
+    plain = dataset.read(tmp_path).version
+    (tmp_path / "unlabelled").mkdir()
+    for shot in range(3):
+        pixels = np.full((8, 8, 3), 200 + shot, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "unlabelled" / f"g1_{shot}.png")
+    (tmp_path / "unlabelled" / "copy_1.png").write_bytes((tmp_path / "images" / "f1_1.png").read_bytes())
+    found = dataset.read(tmp_path)
+    assert [sample.image.name for sample in found.unlabelled] == ["g1_0.png", "g1_1.png", "g1_2.png"]
+    assert [(problem.file, problem.kind) for problem in found.problems] == [
+        ("unlabelled/copy_1.png", "duplicate image")  # it would have been trained on
+    ]
+    assert len(found.samples) == 4
+    assert found.version != plain
+    assert len(dataset.read(tmp_path, limit=2).unlabelled) == 2
+    assert dataset.report(found, dataset.split(found))["unlabelled"] == 3
+
+
+def test_no_samples_make_a_shard_that_holds_nothing(tmp_path: Path) -> None:
+    dataset.pack([], tmp_path / "none")
+    assert [path.name for path in (tmp_path / "none").iterdir()] == ["shard-00.tar"]
+    assert dataset.unpack(tmp_path / "none", tmp_path / "out") == 0
+
+
 def test_unpacking_nothing_says_where_it_should_come_from(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no shards in the train channel"):
         dataset.unpack(tmp_path / "train", tmp_path / "out")

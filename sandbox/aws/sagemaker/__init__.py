@@ -12,6 +12,7 @@ are refused, never silently accepted.
     jobs.py contract.py runner.py container.py storage.py    processing and training jobs
     registry.py models.py endpoints.py fleet.py runtime.py capture.py   from model packages to answers
     studio.py      Studio's domain, profiles and lifecycle configurations (no apps)
+    monitoring.py monitor_job.py   monitoring schedules and their executions
     events.py      what EventBridge hears                    images.py       which command stands for an image
 """
 
@@ -30,6 +31,7 @@ from sandbox.aws.sagemaker.executor import Executor
 from sandbox.aws.sagemaker.images import Images
 from sandbox.aws.sagemaker.jobs import SERVICE, Jobs
 from sandbox.aws.sagemaker.models import Models
+from sandbox.aws.sagemaker.monitoring import Monitoring
 from sandbox.aws.sagemaker.pipelines import Pipelines
 from sandbox.aws.sagemaker.registry import Registry
 from sandbox.aws.sagemaker.resources import Body, Resources
@@ -75,10 +77,12 @@ def install(cloud: Cloud) -> None:
     models = Models(cloud, resources, registry)
     endpoints = Endpoints(cloud, resources, events, models, images)
     studio = Studio(resources, check_role)
-    runtime = Runtime(resources, endpoints, Capture(cloud))
+    monitoring = Monitoring(cloud, resources, jobs, check_role)
+    runtime = Runtime(cloud, resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
-    urls.url_paths["{0}/$"] = bind([resources, pipelines, jobs, registry, models, endpoints, studio]).dispatch
+    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, monitoring]
+    urls.url_paths["{0}/$"] = bind(parts).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
         runtime_urls.url_paths[path] = runtime_door.dispatch

@@ -27,6 +27,8 @@ class Endpoint(Record):
 
     fleet: Fleet | None = None
     preparing: Fleet | None = None
+    stage: str = ""
+    """What the next fleet does: a VariantStatus of PendingDeploymentSummary."""
 
 
 class Endpoints:
@@ -78,6 +80,7 @@ class Endpoints:
                 endpoint.body["LastDeploymentConfig"] = request["DeploymentConfig"]
             endpoint.preparing = fleet
             self._set(endpoint, "Updating")
+            self._at_stage(endpoint, "Creating")
         self._behind(self._bring_up, endpoint, fleet)
         return {"EndpointArn": endpoint.arn}
 
@@ -157,6 +160,8 @@ class Endpoints:
                 self._set(endpoint, "InService" if endpoint.fleet else "Failed")
             return
         with self._resources.lock:
+            if endpoint.fleet is not None:
+                self._at_stage(endpoint, "ActivatingTraffic")
             old, endpoint.fleet, endpoint.preparing = endpoint.fleet, fleet, None
             endpoint.body["EndpointConfigName"] = fleet.config["EndpointConfigName"]
             endpoint.body.pop("FailureReason", None)
@@ -167,6 +172,10 @@ class Endpoints:
     def _set(self, endpoint: Endpoint, status: str) -> None:
         endpoint.body |= {"EndpointStatus": status, "LastModifiedTime": now()}
         self._events.endpoint(self._described(endpoint), endpoint.tags)
+
+    def _at_stage(self, endpoint: Endpoint, stage: str) -> None:
+        endpoint.stage = stage
+        self._events.deployment(self._described(endpoint), endpoint.tags)
 
     def _described(self, endpoint: Endpoint) -> Body:
         body = dict(endpoint.body)
@@ -183,7 +192,7 @@ class Endpoints:
                 "ProductionVariants": [
                     {
                         "VariantName": variant["VariantName"],
-                        "VariantStatus": [{"Status": "Creating", "StartTime": body["LastModifiedTime"]}],
+                        "VariantStatus": [{"Status": endpoint.stage, "StartTime": body["LastModifiedTime"]}],
                     }
                     for variant in config["ProductionVariants"]
                 ],

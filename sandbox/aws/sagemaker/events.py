@@ -44,6 +44,12 @@ def _plain(value: Any, moment: Callable[[datetime], Any]) -> Any:
     return value
 
 
+def _endpoint(body: Body, tags: Mapping[str, str], moment: Callable[[datetime], Any], *more: str) -> dict[str, Any]:
+    kept = {key: body[key] for key in (*ENDPOINT_MEMBERS, *more) if key in body}
+    said: dict[str, Any] = _plain(kept, moment)
+    return said | {"EndpointStatus": upper_snake(body["EndpointStatus"]), "Tags": dict(tags)}
+
+
 class Events:
     """Publishes the state changes of one account."""
 
@@ -65,10 +71,13 @@ class Events:
 
     def endpoint(self, body: Body, tags: Mapping[str, str]) -> None:
         """A transition of an endpoint."""
-        detail = {key: body[key] for key in ENDPOINT_MEMBERS if key in body}
-        detail = _plain(detail, lambda moment: float(_milliseconds(moment)))
-        detail |= {"EndpointStatus": upper_snake(body["EndpointStatus"]), "Tags": dict(tags)}
+        detail = _endpoint(body, tags, lambda moment: float(_milliseconds(moment)))
         self._emit("SageMaker Endpoint State Change", [body["EndpointArn"]], detail)
+
+    def deployment(self, body: Body, tags: Mapping[str, str]) -> None:
+        """A stage of an endpoint's update: what the next fleet does, in `PendingDeploymentSummary`."""
+        detail = _endpoint(body, tags, _milliseconds, "PendingDeploymentSummary")
+        self._emit("SageMaker Endpoint Deployment State Change", [body["EndpointArn"]], detail)
 
     def model_package(self, body: Body, updated: Iterable[str] = ()) -> None:
         """A model package was registered or changed; `updated` names the changed members."""

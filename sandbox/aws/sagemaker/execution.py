@@ -52,6 +52,8 @@ class Execution:
     earlier: tuple[Execution, ...] = ()
     """Executions of the same pipeline before this one, oldest first: where step caching looks."""
     runs: dict[str, StepRun] = field(default_factory=dict)
+    retries: set[str] = field(default_factory=set)
+    """Client request tokens of retries."""
     stopping: threading.Event = field(default_factory=threading.Event)
     lock: Any = field(default_factory=threading.RLock)
 
@@ -80,16 +82,20 @@ class Execution:
         with self.lock:
             return [dict(run.body) for run in self.runs.values()]
 
-    def reset(self) -> bool:
-        """Make a failed or stopped execution ready to go on from the steps that did not succeed; False for others."""
+    def reset(self) -> str | None:
+        """Make a failed or stopped execution ready to go on from the steps that did not succeed.
+
+        Returns the status it had; None, and nothing is changed, when it is neither.
+        """
         with self.lock:
-            if self.status not in ("Failed", "Stopped"):
-                return False
+            previous = self.status
+            if previous not in ("Failed", "Stopped"):
+                return None
             self.runs = {name: run for name, run in self.runs.items() if run.status == "Succeeded"}
             self.stopping.clear()
             self.body.pop("FailureReason", None)
             self.body |= {"PipelineExecutionStatus": "Executing", "LastModifiedTime": now()}
-            return True
+            return previous
 
     def startable(self) -> list[Step]:
         """Steps that have not started and whose dependencies are fulfilled.

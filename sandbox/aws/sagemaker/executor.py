@@ -37,12 +37,12 @@ class Executor:
         self._executions: list[Execution] = []
         cloud.on_stop(self.shut_down)
 
-    def start(self, execution: Execution) -> None:
-        """Begin (or go on) to run an execution; returns at once."""
+    def start(self, execution: Execution, previous: str | None = None) -> None:
+        """Begin to run an execution, or go on after it was `previous`; returns at once."""
         with self._lock:
             self._executions = [each for each in self._executions if not each.ended] + [execution]
         with execution.lock:
-            self._events.execution(execution.described(), None)
+            self._events.execution(execution.described(), previous)
         threading.Thread(target=self._walk, args=(execution,), name=f"execution-{execution.id}", daemon=True).start()
 
     def stop(self, execution: Execution) -> bool:

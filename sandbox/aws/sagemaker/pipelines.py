@@ -178,11 +178,19 @@ class Pipelines:
         return {"PipelineExecutionArn": execution.arn}
 
     def retry_pipeline_execution(self, request: Body) -> Body:
-        """RetryPipelineExecution: goes on from the steps that did not succeed; definition and parameters stay."""
+        """RetryPipelineExecution: goes on from the steps that did not succeed; definition and parameters stay.
+
+        The same token retries once.
+        """
         execution = self._execution(request)
-        if not execution.reset():
-            raise ConflictException("Only pipelines with 'Failed' or 'Stopped' status can be retried")
-        self._executor.start(execution)
+        with execution.lock:
+            if request["ClientRequestToken"] in execution.retries:
+                return {"PipelineExecutionArn": execution.arn}
+            previous = execution.reset()
+            if previous is None:
+                raise ConflictException("Only pipelines with 'Failed' or 'Stopped' status can be retried")
+            execution.retries.add(request["ClientRequestToken"])
+        self._executor.start(execution, previous)
         return {"PipelineExecutionArn": execution.arn}
 
     def update_pipeline_execution(self, request: Body) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import urllib3
 from moto.core.exceptions import ServiceException
 
+from sandbox.aws.core import Cloud
 from sandbox.aws.sagemaker.capture import Capture, Exchange
 from sandbox.aws.sagemaker.endpoints import Endpoints
-from sandbox.aws.sagemaker.resources import Resources, now
+from sandbox.aws.sagemaker.resources import Resources
 
 LIMIT_BYTES = 6_291_456
 TIMEOUT_SECONDS = 60.0
+NAMESPACE = "AWS/SageMaker"
 CUSTOM = "X-Amzn-SageMaker-Custom-Attributes"
 INFERENCE = "X-Amzn-SageMaker-Inference-Id"
 PASSED = ("Content-Type", "Accept", CUSTOM, INFERENCE)
@@ -50,7 +53,8 @@ class Answer:
 class Runtime:
     """The data plane of all endpoints."""
 
-    def __init__(self, resources: Resources, endpoints: Endpoints, capture: Capture) -> None:
+    def __init__(self, cloud: Cloud, resources: Resources, endpoints: Endpoints, capture: Capture) -> None:
+        self._cloud = cloud
         self._resources = resources
         self._endpoints = endpoints
         self._capture = capture
@@ -75,9 +79,14 @@ class Runtime:
         server = fleet.pick(wanted)
         if server is None:
             raise ValidationError(f"Variant {wanted} was not found for endpoint {name}.")
-        moment = now()
+        moment, began = self._cloud.clock.now(), time.monotonic()
         passed = {key: given[key.lower()] for key in PASSED if given.get(key.lower())}
-        response = self._forward(name, server.port, body, passed)
+        try:
+            response = self._forward(name, server.port, body, passed)
+        except ModelError:
+            self._count(name, server.variant.name, 500, began)
+            raise
+        self._count(name, server.variant.name, response.status, began)
         if response.status != 200:
             raise self._model_error(name, response.status, response.data.decode(errors="replace"))
         answer = {"Content-Type": response.headers.get("Content-Type", ""), VARIANT: server.variant.name}
@@ -97,6 +106,17 @@ class Runtime:
             ),
         )
         return Answer(answer, response.data)
+
+    def _count(self, endpoint: str, variant: str, status: int, began: float) -> None:
+        """The endpoint's own metrics in CloudWatch; latency in microseconds."""
+        values = {
+            "Invocations": 1.0,
+            "Invocation4XXErrors": float(400 <= status < 500),
+            "Invocation5XXErrors": float(status >= 500),
+            "ModelLatency": (time.monotonic() - began) * 1e6,
+        }
+        for name, value in values.items():
+            self._cloud.metrics.count(NAMESPACE, name, {"EndpointName": endpoint, "VariantName": variant}, value)
 
     def _forward(self, name: str, port: int, body: bytes, headers: Mapping[str, str]) -> Any:
         try:

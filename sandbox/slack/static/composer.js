@@ -23,6 +23,9 @@ export async function learn() {
     row.hidden = commands.length > 0 && !commands.some(({ name }) => `${text} `.startsWith(`${LEAD}${name} `));
   }
   if (answer.problem) hint.textContent = `No suggestions: ${answer.problem}`;
+  // The app names its commands a moment after it has started; whoever is typing already gets them then.
+  else if (!commands.length) setTimeout(learn, 1000);
+  else if (document.activeElement === box && box.value) suggest();
 }
 
 function matching(text) {

@@ -101,8 +101,9 @@ async function press(element, value) {
   if (element.getAttribute("aria-busy")) return;
   if (element.dataset.confirm && !(await confirmed(JSON.parse(element.dataset.confirm)))) return;
   const { actionId: action_id, blockId: block_id } = element.dataset;
-  element.closest("details.overflow")?.removeAttribute("open");
-  await busy(element, () => act("press", { ts: where(element), action_id, block_id, value }));
+  const menu = element.closest("details.choice-menu");
+  menu?.removeAttribute("open");
+  await busy(menu?.querySelector("summary") ?? element, () => act("press", { ts: where(element), action_id, block_id, value }));
 }
 
 function openThread(element) {
@@ -156,6 +157,21 @@ document.addEventListener("click", (event) => {
     }
   }
 });
+// An opened menu comes into sight and closes again by Escape, by a click elsewhere, by leaving it with Tab.
+const openMenu = () => document.querySelector("details.choice-menu[open]");
+document.addEventListener("toggle", ({ target }) => target.matches?.("details.choice-menu[open]") && target.querySelector(".sheet").scrollIntoView({ block: "nearest" }), true);
+document.addEventListener("keydown", ({ key }) => {
+  const menu = key === "Escape" && openMenu();
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+for (const kind of ["pointerdown", "focusin"]) {
+  document.addEventListener(kind, ({ target }) => {
+    const menu = openMenu();
+    if (menu && !menu.contains(target)) menu.open = false;
+  });
+}
 document.addEventListener("change", (event) => {
   if (event.target.matches("[data-choose]") && event.target.value) press(event.target, event.target.value);
 });

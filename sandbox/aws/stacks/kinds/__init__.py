@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import cloudtrail, events, iam, logs, s3, sagemaker, sqs, studio
+from . import cloudtrail, cloudwatch, events, iam, logs, monitoring, s3, sagemaker, scheduler, sns, sqs, studio
 from .kind import Kind
 
 KINDS: Mapping[str, Kind] = {
-    kind.type: kind for family in (iam, s3, sqs, events, logs, cloudtrail, sagemaker, studio) for kind in family.KINDS
+    kind.type: kind
+    for family in (iam, s3, sqs, sns, events, logs, cloudtrail, cloudwatch, scheduler, sagemaker, monitoring, studio)
+    for kind in family.KINDS
 }

@@ -1,0 +1,34 @@
+"""SNS to SQS as AWS delivers it: only where the queue's policy lets the topic, wrapped unless it is to come raw.
+
+moto keeps topics and subscriptions; it sends past queue policies and takes the word "false" for raw delivery.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from sandbox.aws.eventbridge import to_queue
+
+if TYPE_CHECKING:
+    from sandbox.aws.core import Cloud
+
+log = logging.getLogger(__name__)
+SERVICE = "sns.amazonaws.com"
+
+
+def deliver(cloud: Cloud, subscription: Any, message: str, message_id: str, subject: str | None) -> None:
+    """One notification to the queue of a subscription; what it does not take goes to the dead-letter queue."""
+    if subscription.protocol != "sqs":
+        raise NotImplementedError(f"the local AWS delivers notifications to queues, not by {subscription.protocol}")
+    settings, topic = subscription.attributes, subscription.topic.arn
+    raw = settings.get("RawMessageDelivery") == "true"
+    text = message if raw else json.dumps(subscription.get_post_data(message, message_id, subject), indent=2)
+    try:
+        to_queue(cloud, SERVICE, topic, subscription.endpoint, text)
+    except (LookupError, PermissionError) as error:
+        dead = json.loads(settings.get("RedrivePolicy") or "{}").get("deadLetterTargetArn")
+        log.warning("%s cannot deliver: %s", topic, error)
+        if dead:
+            to_queue(cloud, SERVICE, topic, dead, text)
