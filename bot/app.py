@@ -155,6 +155,7 @@ class Workplace:
             invocation=row.invocation,
             names=self._names,
             client=self._sessions.observer("watcher").client,
+            eyes=self._sessions.observer("watcher").client,
             tracking=self._tracking(),
             state=self.engine,
             web_links=self._links,
@@ -167,6 +168,7 @@ class Workplace:
             invocation=f"schedule-{row.name}-{period}",
             names=self._names,
             client=lambda service: self._sessions.observer("schedule").client(service),
+            eyes=lambda service: self._sessions.observer("schedule").client(service),
             tracking=self._tracking(),
             state=self.engine,
             channel=row.channel,
@@ -280,7 +282,7 @@ def _parts(settings: Settings, pool: int, *, vouched: bool) -> tuple[Engine, Web
         timeout=15,
         retry_handlers=[],
     )
-    sessions = Sessions(settings.aws_profile, settings.aws_region)
+    sessions = Sessions(settings.aws_profile, settings.aws_region, settings.pricing_region)
     return engine, slack, Workplace(settings, engine, sessions, slack, People(slack) if vouched else None)
 
 

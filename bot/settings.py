@@ -7,6 +7,7 @@ import logging
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from iam.sessions import PRICING_REGION
 from pipeline.errors import BadInput
 from pipeline.names import Monitor
 
@@ -40,6 +41,7 @@ class Settings(BaseSettings):
     routes_file: str = "config/routes.yaml"
     monitor: Monitor = "processing"
     clarify_image: str = ""
+    pricing_region: str = PRICING_REGION
     mlflow_tracking_uri: str = ""
     mlflow_ui_url: str = ""
     host: str = "127.0.0.1"

@@ -32,6 +32,9 @@ KEPT = 256
 WARM = 12
 """Kept sessions that also keep their clients, half a megabyte each; the others make them again in some milliseconds."""
 
+PRICING_REGION = "us-east-1"
+"""Where prices are asked: the price list answers in a few regions only, for all of them."""
+
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
 
 
@@ -128,10 +131,14 @@ class Session:
 
 
 class Sessions:
-    """All sessions of a process, made from one base session (with `profile`, whose endpoints they keep)."""
+    """All sessions of a process, made from one base session (with `profile`, whose endpoints they keep).
 
-    def __init__(self, profile: str | None, region: str) -> None:
+    `pricing_region`: where the AWS Price List is asked.
+    """
+
+    def __init__(self, profile: str | None, region: str, pricing_region: str = PRICING_REGION) -> None:
         self._region = region
+        self._regions = {"pricing": pricing_region}
         try:
             self._base: Any = boto3.Session(profile_name=profile, region_name=region)
         except ProfileNotFound as fault:
@@ -230,7 +237,8 @@ class Sessions:
     def _client(self, service: str, keys: Keys | None = None) -> Any:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
         with self._making:
-            return self._base.client(service, config=_CONFIG, **(keys.explicit() if keys else {}))
+            region = self._regions.get(service, self._region)
+            return self._base.client(service, region, config=_CONFIG, **(keys.explicit() if keys else {}))
 
 
 def _denied(refusal: ClientError, role: str) -> Denied:

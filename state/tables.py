@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     Table,
     Text,
     func,
@@ -314,5 +315,78 @@ schedule_runs = Table(
     Column("period", Text, primary_key=True),
     Column("due_at", DateTime(timezone=True), nullable=False),
     Column("outcome", Text),
+    _moment("at", now=True),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("environment", Text),
+    Column("step", Text),
+    Column("execution", Text),
+    Column("endpoint", Text),
+    Column("team", Text),
+    Column("user_id", Text),
+    Column("instance_type", Text, nullable=False),
+    Column("instances", Integer, nullable=False, server_default="1"),
+    Column("spot", Boolean, nullable=False, server_default=text("false")),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    _moment("ended_at"),
+    Column("seconds", Numeric),
+    Column("per_hour", Numeric),
+    Column("currency", Text),
+    _moment("changed_at", now=True),
+)
+Index("jobs_started", jobs.c.started_at)
+Index("jobs_execution", jobs.c.execution, postgresql_where=jobs.c.execution.is_not(None))
+Index("jobs_running", jobs.c.id, postgresql_where=jobs.c.ended_at.is_(None))
+
+prices = Table(
+    "prices",
+    metadata,
+    Column("region", Text, primary_key=True),
+    Column("component", Text, primary_key=True),
+    Column("instance_type", Text, primary_key=True),
+    Column("per_hour", Numeric),
+    Column("currency", Text, nullable=False),
+    _moment("as_of", now=True),
+)
+
+estimates = Table(
+    "estimates",
+    metadata,
+    Column("invocation", Text, primary_key=True),
+    Column("subject", Text),
+    Column("command", Text, nullable=False),
+    Column("environment", Text),
+    Column("team", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("low", Numeric),
+    Column("expected", Numeric),
+    Column("high", Numeric),
+    Column("currency", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    _moment("created_at", now=True),
+)
+Index("estimates_subject", estimates.c.subject, postgresql_where=estimates.c.subject.is_not(None))
+
+answers = Table(
+    "answers",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("answer", JSONB, nullable=False),
+    _moment("at", now=True),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("anomaly", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("note", Text, nullable=False, server_default=""),
     _moment("at", now=True),
 )

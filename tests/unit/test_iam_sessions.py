@@ -23,6 +23,7 @@ class World:
     def __init__(self) -> None:
         self.profiles: list[str | None] = []
         self.clients: list[tuple[str, str]] = []
+        self.regions: dict[str, str] = {}
         self.asked: list[dict[str, Any]] = []
         self.lasts = timedelta(hours=1)
         self.refuse: Exception | None = None
@@ -31,8 +32,9 @@ class World:
         self.profiles.append(profile_name)
         return self
 
-    def client(self, service: str, config: Any, aws_access_key_id: str = "base", **keys: str) -> Client:
+    def client(self, service: str, region: str, config: Any, aws_access_key_id: str = "base", **keys: str) -> Client:
         self.clients.append((service, aws_access_key_id))
+        self.regions[service] = region
         return Client(self, aws_access_key_id)
 
 
@@ -175,3 +177,10 @@ def test_an_sts_that_does_not_answer_is_unavailable(world: World) -> None:
 def test_a_profile_that_does_not_exist_is_said_at_once() -> None:
     with pytest.raises(Unavailable, match="no-such-profile"):
         Sessions("no-such-profile", "us-east-1")
+
+
+def test_prices_are_asked_where_the_price_list_answers(world: World) -> None:
+    bot = Sessions("ab", "eu-west-1", "eu-central-1").bot()
+    bot.client("pricing")
+    bot.client("s3")
+    assert world.regions == {"sts": "eu-west-1", "pricing": "eu-central-1", "s3": "eu-west-1"}
