@@ -151,7 +151,7 @@ def test_drift_is_one_line_with_what_moved_pictures_and_what_to_do(account: Acco
         caveats=["Limits were calibrated image by image."],
     )
     leave(account.s3, told, chart_png=PNG, examples_jpg=JPEG, report_html=b"<html>")
-    reply = account.ask("drift report --window 1h")
+    reply = account.ask("drift report --window 2h")
     assert reply.title == "Drift: sharpness and brightness moved"
     facts = {fact.label: fact.value for fact in reply.facts}
     assert facts["Sharpness"] == "412 → 280, 3.00 times its limit (0.90 of 0.30 σ)"
@@ -192,7 +192,7 @@ def test_drift_is_one_line_with_what_moved_pictures_and_what_to_do(account: Acco
 )
 def test_every_verdict_is_told_as_what_it_is(account: Account, told: dict[str, Any], title: str) -> None:
     leave(account.s3, told)
-    reply = account.ask("drift report --window 1h")
+    reply = account.ask("drift report --window 2h")
     assert reply.title == title
     assert reply.picture is None
     if told["verdict"] in ("no drift", "no traffic", "no verdict"):
