@@ -39,6 +39,13 @@ PLANTED = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `-n 2`: what uses the one sandbox stays together and in its order, and so does each other file."""
+    for item in items:
+        shares = "sandbox" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("sandbox" if shares else item.nodeid.partition("::")[0]))
+
+
 @dataclass(frozen=True)
 class Sandbox:
     """A running sandbox and the ways into it."""
