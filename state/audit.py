@@ -23,20 +23,25 @@ Type = Literal["command", "break-glass", "elevation", "review"]
 BATCH = 1000
 """Records held in memory at a time while the whole log is read."""
 
+_NAMED = r"(?i:password|passwd|secret|token|access[_-]?key)[\w-]{0,40}"
 _SECRETS = re.compile(
     r"(?:xox[a-z]-|xapp-)[\w-]+"  # Slack tokens
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"  # AWS access key ids
+    r"|(?<![\w/+=])(?:FwoG|FQoG|IQoJ)[\w/+=]{40,}"  # AWS session tokens
     r"|(?<![\w/+])(?=[\w/+]*[A-Z])(?=[\w/+]*[a-z])(?=[\w/+]*[0-9])[A-Za-z0-9/+]{40}(?![\w/+])"  # AWS secret keys
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"  # JSON web tokens
     r"|\bgh[opsu]_\w{20,}|\bgithub_pat_\w{20,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?P<before>"
     r"hooks\.slack\.com/"
     r"|://[^\s/:@]*:(?=[^\s/@]+@)"  # a password in an address
     r"|\b(?i:bearer) +"
-    r"|(?i:X-Amz-Signature|X-Amz-Credential|[\w-]*(?:password|passwd|secret|token|access[_-]?key)[\w-]*)['\"]?\s*[=:]\s*"
+    rf"|(?:(?i:X-Amz-Signature|X-Amz-Credential)|{_NAMED})['\"]?\s{{0,8}}[=:]\s{{0,8}}"
+    rf"|--[\w-]{{0,40}}?{_NAMED}\s{{1,8}}"  # as an argument of a command
     r")(?:\"[^\"]*\"|'[^']*'|[^\s&\"',;@]+)",
     re.DOTALL,
 )
+"""Takes a time that grows with the text and no faster: it is typed by people, and appending waits for it."""
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ def test_an_ended_grant_does_not_count(engine: Engine) -> None:
 def test_a_review_is_by_somebody_else_and_once(engine: Engine) -> None:
     glass = begin(engine, "break-glass", user="U0ML1", resource="groundcrew-prod-detector")
     with pytest.raises(Refused, match="yourself"):
-        grants.review(engine, glass.id, by="U0ML1", finding="fine")
+        grants.review(engine, "T0GC", glass.id, by="U0ML1", finding="fine")
     assert [each.id for each in grants.unreviewed(engine, "T0GC")] == [glass.id]
     start = threading.Barrier(4)
 
     def close(user: str) -> bool:
         start.wait()
         try:
-            grants.review(engine, glass.id.lower(), by=user, finding="ok")
+            grants.review(engine, "T0GC", glass.id.lower(), by=user, finding="ok")
         except Refused as error:
             assert "already reviewed" in error.message
             return False
@@ -84,12 +84,20 @@ def test_a_review_is_by_somebody_else_and_once(engine: Engine) -> None:
     assert grants.unreviewed(engine, "T0GC") == []
 
 
+def test_a_break_glass_is_reviewed_in_its_own_workspace(engine: Engine) -> None:
+    glass = begin(engine, "break-glass", user="U0ML1", resource="groundcrew-prod-detector")
+    with pytest.raises(NotFound) as caught:
+        grants.review(engine, "T0BB", glass.id, by="U0ML1", finding="all is well")
+    assert glass.id not in caught.value.advice
+    assert [each.id for each in grants.unreviewed(engine)] == [glass.id]
+
+
 def test_only_break_glass_is_reviewed_and_missing_ones_name_the_nearest(engine: Engine) -> None:
     grant = begin(engine)
     with pytest.raises(Refused, match="elevation"):
-        grants.review(engine, grant.id, by="U0ML2", finding="x")
+        grants.review(engine, "T0GC", grant.id, by="U0ML2", finding="x")
     with pytest.raises(NotFound) as caught:
-        grants.get(engine, grant.id[:-1])
+        grants.get(engine, "T0GC", grant.id[:-1])
     assert grant.id in caught.value.advice
 
 
