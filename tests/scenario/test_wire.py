@@ -80,6 +80,21 @@ def test_slacks_own_retry_changes_nothing(sandbox: Sandbox, ds: Person) -> None:
     assert stored(sandbox) == before + 1
 
 
+def test_somebody_of_another_workspace_is_a_stranger_whatever_their_id(sandbox: Sandbox) -> None:
+    """Ids count within a workspace: this one has a role in ours."""
+    ml = sandbox.slack.person("U0ML1")
+    body = urlencode(
+        {"command": "/mlops", "text": "pipeline list --env prod", "user_id": "U0ML1", "team_id": "T0OTHER"}
+        | {"channel_id": "C0DEV", "trigger_id": "elsewhere.1", "user_name": "somebody"}
+    ).encode()
+    after = ml.reads()[-1]["ts"] if ml.reads() else "0"
+    assert sandbox.web(body, signed(sandbox, body)).status_code == 200
+    ml.sees("I do not know you yet", after=after)
+    with psycopg.connect(sandbox.settings()["DATABASE_URL"]) as database:
+        query = "SELECT role, outcome, session FROM audit WHERE team = 'T0OTHER' AND phase = 'closed'"
+        assert database.execute(query).fetchall() == [(None, "denied", None)]
+
+
 @pytest.mark.parametrize("kind", ["ratelimited", "http_500", "drop"])
 def test_slack_answers_badly_and_the_person_still_gets_the_answer_once(sandbox: Sandbox, ds: Person, kind: str) -> None:
     sandbox.slack.act("fault", method="chat.postMessage", kind=kind, count=2, seconds=1)

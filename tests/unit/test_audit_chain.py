@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
+from bot.settings import Settings
 from state import audit, chain, database
 from state.chain import Break, Link
+from state.redaction import redact, redacted
 from state.tables import audit as table
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -200,7 +203,7 @@ def test_secrets_in_arguments_are_not_kept(engine: Engine, secret: str) -> None:
     ],
 )
 def test_what_stands_beside_a_secret_is_kept(typed: str, kept: str | None) -> None:
-    assert audit.redact(typed) == (kept if kept is not None else typed)
+    assert redact(typed) == (kept if kept is not None else typed)
 
 
 @pytest.mark.parametrize(
@@ -208,9 +211,8 @@ def test_what_stands_beside_a_secret_is_kept(typed: str, kept: str | None) -> No
 )
 def test_hostile_text_is_looked_through_in_a_time_that_grows_with_its_length(unit: str) -> None:
     """A person may type thousands of characters, and everybody's records wait meanwhile."""
-
     began = time.process_time()
-    audit.redact((unit * 20_000)[:20_000])
+    redact((unit * 20_000)[:20_000])
     assert time.process_time() - began < 1  # it took half a minute where it grew with the square
 
 
@@ -248,3 +250,26 @@ def test_what_was_recorded_before_there_was_a_chain_is_chained(before_the_chain:
     assert append(before_the_chain, "after") == 1204
     found = walked(before_the_chain)
     assert (found.records, found.broken) == (1203, None)
+
+
+def test_a_message_says_no_secrets_but_a_button_types_what_it_typed() -> None:
+    said = {
+        "text": "use xoxb-12345-abcde",
+        "blocks": [
+            {"elements": [{"text": {"text": "Again"}, "value": "x --token abc"}], "rows": [["password=abc", 1]]}
+        ],
+    }
+    assert redacted(said) == {
+        "text": "use [removed]",
+        "blocks": [
+            {"elements": [{"text": {"text": "Again"}, "value": "x --token abc"}], "rows": [["password=[removed]", 1]]}
+        ],
+    }
+
+
+def test_a_log_says_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.LogRecord("bot", logging.ERROR, "", 1, "refused %s", ("postgresql://bot:hunter2@db/x",), None)
+    made: list[logging.Handler] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda handlers: made.extend(handlers))
+    Settings().start_logging()
+    assert "postgresql://bot:[removed]@db/x" in made[0].format(record)
