@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import pytest
 
-from sandbox.person import Person
+from sandbox.person import Person, moment
 from tests.conftest import Sandbox
 
 COMMAND = urlencode(
@@ -87,7 +87,7 @@ def test_somebody_of_another_workspace_is_a_stranger_whatever_their_id(sandbox: 
         {"command": "/mlops", "text": "pipeline list --env prod", "user_id": "U0ML1", "team_id": "T0OTHER"}
         | {"channel_id": "C0DEV", "trigger_id": "elsewhere.1", "user_name": "somebody"}
     ).encode()
-    after = ml.reads()[-1]["ts"] if ml.reads() else "0"
+    after = moment()
     assert sandbox.web(body, signed(sandbox, body)).status_code == 200
     ml.sees("I do not know you yet", after=after)
     with psycopg.connect(sandbox.settings()["DATABASE_URL"]) as database:
