@@ -27,7 +27,7 @@ from state import anchors, audit
 from state.audit import AuditRow, Filter
 
 AUDITORS: Allowed = MappingProxyType({"ml-engineer": ENVIRONMENTS, "stakeholder": ENVIRONMENTS})
-READ = (Need("s3:ListBucket", "arn:aws:s3:::groundcrew-audit-{account}-{region}"),)
+READ = (Need("s3:ListBucketVersions", "arn:aws:s3:::groundcrew-audit-{account}-{region}"),)
 LATE = timedelta(minutes=10)
 """Records that wait so long for an anchor are worth a word."""
 

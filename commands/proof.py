@@ -54,7 +54,10 @@ class Bucket(Protocol):
 
 
 class Anchors:
-    """The anchors in S3, listed with the person's own session: AWS decides who may look into the log."""
+    """The anchors in S3, listed with the person's own session: AWS decides who may look into the log.
+
+    All versions count: Object Lock keeps what was put there, but does not keep anybody from hiding it by a delete marker.
+    """
 
     def __init__(self, s3: Any, name: str) -> None:
         self._s3 = s3
@@ -63,8 +66,8 @@ class Anchors:
     def anchors(self, first: str = anchors.PREFIX) -> Iterator[Anchor]:
         """Those whose keys begin with `first`. Raises Unavailable when there is no bucket."""
         try:
-            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=first):
-                found = (anchors.read(item["Key"], item["LastModified"]) for item in page.get("Contents", []))
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=first):
+                found = (anchors.read(item["Key"], item["LastModified"]) for item in page.get("Versions", []))
                 yield from (anchor for anchor in found if anchor)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchBucket":

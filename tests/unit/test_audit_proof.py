@@ -36,7 +36,7 @@ class S3:
         self.objects[Key] = Body
 
     def get_paginator(self, operation: str) -> S3:
-        assert operation == "list_objects_v2"
+        assert operation == "list_object_versions"
         return self
 
     def paginate(self, *, Prefix: str, **_: Any) -> Sequence[Any]:
@@ -44,7 +44,7 @@ class S3:
             raise self.refuse
         now = datetime.now(UTC)
         keys = [{"Key": key, "LastModified": now} for key in sorted(self.objects) if key.startswith(Prefix)]
-        return [{"Contents": keys[:2]}, {"Contents": keys[2:]}] if keys else [{}]
+        return [{"Versions": keys[:2]}, {"Versions": keys[2:], "DeleteMarkers": keys[:1]}] if keys else [{}]
 
 
 @pytest.fixture
@@ -257,13 +257,13 @@ def test_records_and_anchors_written_while_it_is_verified_do_no_harm(engine: Eng
 
 
 def test_without_a_bucket_nothing_is_proven(engine: Engine, s3: S3) -> None:
-    s3.refuse = ClientError({"Error": {"Code": "NoSuchBucket", "Message": "none"}}, "ListObjectsV2")
+    s3.refuse = ClientError({"Error": {"Code": "NoSuchBucket", "Message": "none"}}, "ListObjectVersions")
     with pytest.raises(Unavailable, match="There is no bucket"):
         prove(engine, Anchors(s3, "groundcrew-audit-1-r"))
 
 
 def test_aws_s_refusal_to_read_the_anchors_is_not_swallowed(engine: Engine, s3: S3) -> None:
-    s3.refuse = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "ListObjectsV2")
+    s3.refuse = ClientError({"Error": {"Code": "AccessDenied", "Message": "not authorized"}}, "ListObjectVersions")
     with pytest.raises(ClientError, match="not authorized"):
         prove(engine, Anchors(s3, "b"))
 
