@@ -56,7 +56,7 @@ class Bucket(Protocol):
 class Anchors:
     """The anchors in S3, listed with the person's own session: AWS decides who may look into the log.
 
-    All versions count: Object Lock keeps what was put there, but does not keep anybody from hiding it by a delete marker.
+    All versions count: Object Lock keeps what was put there, but keeps nobody from hiding it by a delete marker.
     """
 
     def __init__(self, s3: Any, name: str) -> None:
