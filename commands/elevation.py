@@ -124,9 +124,10 @@ def break_glass(
         channel=ctx.channel,
     )
     shown = glass(grant)
-    channel = ctx.notify.get(BREAKER)
+    # Also when it was typed in a conversation of one's own and nobody else holds the role: a channel always hears of it.
+    channel = ctx.notify.get(BREAKER) or ctx.routes().fallback
     skipped = [user for user in ctx.holders(BREAKER) if user != ctx.person.user]
-    told = [*([channel] if channel and channel != ctx.channel else []), *skipped]
+    told = [*([channel] if channel != ctx.channel else []), *skipped]
     return replace(shown, also=tuple(replace(shown, to=each) for each in told))
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Engine, text
 
+from alerts.routes import Routes
 from commands import elevation
 from commands.command import Context, Person
 from commands.reply import Reply
@@ -39,6 +40,7 @@ def context(engine: Engine, user: str, role: str, **more: Any) -> Context:
         state=engine,
         channel="C0DEV",
         holders=lambda role: HOLDERS.get(role, ()),
+        routes=lambda: Routes("C0ALERTS", ()),
         **more,
     )
 
@@ -157,9 +159,12 @@ def test_holding_a_role_for_a_while_is_not_having_it(engine: Engine) -> None:
     assert not person.holds("stakeholder")
 
 
-def break_glass(engine: Engine, user: str = "U0ML1", role: str = "ml-engineer", **given: Any) -> Reply:
+def break_glass(
+    engine: Engine, user: str = "U0ML1", role: str = "ml-engineer", notify: str = "C0PROD", **given: Any
+) -> Reply:
     given = {"resource": "groundcrew-prod-detector", "reason": "down"} | given
-    return elevation.break_glass(context(engine, user, role, notify={"ml-engineer": "C0PROD"}), **given)
+    named = {"ml-engineer": notify} if notify else {}
+    return elevation.break_glass(context(engine, user, role, notify=named), **given)
 
 
 def test_break_glass_tells_the_channel_and_everybody_who_was_skipped(engine: Engine) -> None:
@@ -171,6 +176,10 @@ def test_break_glass_tells_the_channel_and_everybody_who_was_skipped(engine: Eng
     assert [elevation.touches(glass, env) for env in ("prod", "staging", "dev", None)] == [True, False, False, False]
     with pytest.raises(Refused, match="already"):
         break_glass(engine)
+
+
+def test_a_channel_hears_of_break_glass_even_where_the_access_file_names_none(engine: Engine) -> None:
+    assert [each.to for each in break_glass(engine, notify="").also] == ["C0ALERTS", "U0ML2"]
 
 
 @pytest.mark.parametrize(
