@@ -124,7 +124,7 @@ def break_glass(
         channel=ctx.channel,
     )
     shown = glass(grant)
-    # Also when it was typed in a conversation of one's own and nobody else holds the role: a channel always hears of it.
+    # A channel always hears of it, also when it was typed in private and nobody else holds the role.
     channel = ctx.notify.get(BREAKER) or ctx.routes().fallback
     skipped = [user for user in ctx.holders(BREAKER) if user != ctx.person.user]
     told = [*([channel] if channel != ctx.channel else []), *skipped]
