@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from sandbox.environment import Environments, Ports
 from sandbox.postgres import Postgres
 from state import anchors, chain, database
 from state.anchors import Anchor
-from state.chain import Link
 from state.tables import anchors as anchors_table
 from state.tables import audit
 
@@ -38,22 +37,18 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Kept:
-    """A bucket whose listing is what was put there; reading one anchor is one look-up."""
+    """A bucket whose listing is what was put there, each read from its key."""
 
     def __init__(self) -> None:
-        self._anchors: dict[str, Anchor] = {}
+        self._stored: list[tuple[str, datetime]] = []
 
     def add(self, anchor: Anchor) -> None:
         """Put one there."""
-        self._anchors[anchor.key] = anchor
+        self._stored.append((anchor.key, anchor.at))
 
-    def keys(self) -> Sequence[str]:
-        """All keys, in the order of their records."""
-        return sorted(self._anchors)
-
-    def read(self, key: str) -> Anchor | None:
-        """One anchor, out of its document."""
-        return anchors.read(key, self._anchors[key].document)
+    def anchors(self) -> Iterator[Anchor]:
+        """All of them, in the order of their records."""
+        return (found for key, at in self._stored if (found := anchors.read(key, at)))
 
 
 class Memory:
@@ -133,7 +128,7 @@ def _write(engine: Engine, bucket: Kept, records: Iterator[dict[str, Any]], coun
     for _ in range(count // BATCH):
         batch = [next(records) for _ in range(BATCH)]
         ends = [row for row in batch if row["id"] % ANCHORED == 0]
-        made = [anchors.anchor(Link(row["id"], row["hash"]), row["at"]) for row in ends]
+        made = [Anchor(row["id"], row["hash"], row["at"]) for row in ends]
         with engine.begin() as connection:
             connection.execute(insert(audit), batch)
             rows = [{"record": each.record, "hash": each.hash, "key": each.key, "at": each.at} for each in made]

@@ -104,7 +104,7 @@ def use(ctx: Context, line: str, row: ApprovalRow, plan: Plan) -> ApprovalRow:
             f"{row.id} is void: what it was about has changed since it was asked for. Nothing was done.",
             f"Look at it as it is now and ask again with `{row.command}`.",
         )
-    return approvals.consume(ctx.state, row.id, by=ctx.person.user)
+    return approvals.consume(ctx.state, ctx.person.team, row.id, by=ctx.person.user)
 
 
 def broken_glass(engine: Engine, person: Person, arguments: Mapping[str, Any]) -> Grant | None:

@@ -181,7 +181,7 @@ class Runner:
 
     def _approved(self, case: Case, person: Person, command: Command, id: str) -> Reply:
         """The approved command, in the session of whoever agreed: once, while they still hold the role."""
-        row = approvals.get(self._place.engine, id)
+        row = approvals.get(self._place.engine, person.team, id)
         if row.state == "expired":
             return Reply(
                 title=f"{row.id} has expired",
@@ -193,9 +193,11 @@ class Runner:
             raise Refused(f"{command.name} does not run by approval.", f"Type it instead: `{case.line}`.")
         asking.check(row, rule, person, case.line)
         case.person = asking.in_role(person, row.role)
-        ctx = self._place.context(case, {"approval": row.id, "requester": row.requester})
-        used = asking.use(ctx, case.line, row, command.plan(ctx, **case.arguments))
+        # The plan is made in a session without the tag: only an approval that is used up brings it.
+        reading = replace(self._place.context(case, {}), approval=row.id)
+        used = asking.use(reading, case.line, row, command.plan(reading, **case.arguments))
         log.info("approval %s is used by %s for %s", used.id, used.decided_by, used.requester)
+        ctx = self._place.context(case, {"approval": used.id, "requester": used.requester})
         return command.handler(ctx, **case.arguments)
 
     def _refusal(self, case: Case, error: GroundcrewError) -> Reply:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from iam.sessions import PRICING_REGION
 from pipeline.errors import BadInput
 from pipeline.names import Monitor
+from state.redaction import redact
 
 WHERE = {
     "slack_bot_token": "api.slack.com/apps, your app, OAuth & Permissions: Bot User OAuth Token (xoxb-…)",
@@ -23,6 +24,13 @@ NEEDED = {
     "worker": ("slack_bot_token", "database_url", "aws_region", "mlflow_tracking_uri"),
     "run": ("database_url", "aws_region", "mlflow_tracking_uri"),
 }
+
+
+class _Discreet(logging.Formatter):
+    """Writes no secrets, whatever a message or an error brings along."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 class Settings(BaseSettings):
@@ -65,7 +73,9 @@ class Settings(BaseSettings):
 
     def start_logging(self) -> None:
         """Our own log at `log_level`; libraries only when something is wrong."""
-        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Discreet("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(handlers=[handler])
         for package in ("alerts", "bot", "commands", "pipeline", "iam", "state"):
             logging.getLogger(package).setLevel(self.log_level)
 

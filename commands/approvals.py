@@ -32,7 +32,7 @@ _TITLES = {
 @command("approvals list", allowed=None, example="approvals list")
 def list_(ctx: Context) -> Reply:
     """List what waits for an approval."""
-    rows = approvals.list(ctx.state)
+    rows = approvals.list(ctx.state, ctx.person.team)
     if not rows:
         return Reply(title="Nothing waits for an approval")
     text: list[Inline] = []
@@ -49,7 +49,7 @@ def list_(ctx: Context) -> Reply:
 @command("approvals show", allowed=None, example="approvals show A4k7mq")
 def show(ctx: Context, id: Id) -> Reply:
     """Show what an approval is about and how it stands."""
-    shown = card(approvals.get(ctx.state, id))
+    shown = card(approvals.get(ctx.state, ctx.person.team, id))
     return Reply(
         title=shown.title,
         context=shown.context,
@@ -63,7 +63,7 @@ def show(ctx: Context, id: Id) -> Reply:
 @command("approvals approve", allowed=None, changes=True, audience=Audience.CHANNEL, example="approvals approve A4k7mq")
 def approve(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
     """Agree to what somebody else asked for; it then runs in your session."""
-    return decide(ctx, approvals.get(ctx.state, id), approve=True, reason=reason)
+    return decide(ctx, approvals.get(ctx.state, ctx.person.team, id), approve=True, reason=reason)
 
 
 @command(
@@ -75,7 +75,7 @@ def approve(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
 )
 def reject(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
     """Turn a request down, or withdraw your own."""
-    return decide(ctx, approvals.get(ctx.state, id), approve=False, reason=reason)
+    return decide(ctx, approvals.get(ctx.state, ctx.person.team, id), approve=False, reason=reason)
 
 
 def decide(ctx: Context, row: ApprovalRow, *, approve: bool, reason: str = "") -> Reply:
@@ -94,7 +94,7 @@ def decide(ctx: Context, row: ApprovalRow, *, approve: bool, reason: str = "") -
     if open_ and not approve and me.user != row.requester and not reason.strip():
         return _why(row)
     run = _arrival(ctx, row) if approve else None
-    row = approvals.decide(ctx.state, row.id, by=me.user, approve=approve, reason=reason.strip(), run=run)
+    row = approvals.decide(ctx.state, me.team, row.id, by=me.user, approve=approve, reason=reason.strip(), run=run)
     said: list[Inline] = [" · said: ", row.reason] if row.reason else []
     return Reply(
         title=f"{'Approved' if approve else 'Withdrawn' if me.user == row.requester else 'Rejected'}: {row.title}",
@@ -163,7 +163,7 @@ def consent(ctx: Context) -> Consent | None:
         return None
     if ctx.approval.startswith(grants.LETTERS["break-glass"]):
         return Consent(ctx.approval, me, None)
-    row = approvals.get(ctx.state, ctx.approval)
+    row = approvals.get(ctx.state, ctx.person.team, ctx.approval)
     return Consent(row.id, f"{row.team}.{row.requester}", me)
 
 

@@ -1,6 +1,6 @@
 """The audit log for people: what was done, whether the record of it is intact, and the record as a file.
 
-Each command first reads the anchors with the person's own session: who may look into the log is decided by AWS.
+Each command first lists the anchors with the person's own session: who may look into the log is decided by AWS.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ from state import anchors, audit
 from state.audit import AuditRow, Filter
 
 AUDITORS: Allowed = MappingProxyType({"ml-engineer": ENVIRONMENTS, "stakeholder": ENVIRONMENTS})
-READ = (
-    Need("s3:ListBucket", "arn:aws:s3:::groundcrew-audit-{account}-{region}"),
-    Need("s3:GetObject", "arn:aws:s3:::groundcrew-audit-{account}-{region}/anchors/*"),
-)
+READ = (Need("s3:ListBucketVersions", "arn:aws:s3:::groundcrew-audit-{account}-{region}"),)
 LATE = timedelta(minutes=10)
 """Records that wait so long for an anchor are worth a word."""
 
@@ -173,9 +170,9 @@ def _admitted(ctx: Context) -> Text:
         last = anchors.newest(connection)
     bucket = Anchors(ctx.client("s3"), ctx.names.audit_bucket)
     if last is None:
-        bucket.keys()
+        list(bucket.anchors())
         return "not anchored yet"
-    if not bucket.keys(last.key):
+    if not list(bucket.anchors(last.key)):
         return ["the anchor of record ", Code(f"{last.record}"), " is gone: ", Code("audit verify"), " says more"]
     return [f"anchored up to record {last.record:,} at ", Moment(last.at.timestamp())]
 
@@ -268,7 +265,6 @@ def _broken(finding: Finding) -> str:
         "truncated": f"Audit log: cut off, {_records(finding)} missing",
         "rewritten": f"Audit log: rewritten in {_records(finding)}",
         "anchor missing": f"Audit log: the anchor of record {finding.first:,} is missing",
-        "anchor unreadable": f"Audit log: the anchor of record {finding.first:,} cannot be read",
     }
     return words[finding.fault]
 
@@ -282,6 +278,5 @@ def _explained(finding: Finding) -> Text:
         "truncated": "The log ends before what was anchored outside the database:",
         "rewritten": "The chain fits in itself, but not to what was anchored outside the database:",
         "anchor missing": "The chain is unbroken, but the bucket no longer has what was put there:",
-        "anchor unreadable": "What stands in the bucket in its place is no anchor:",
     }
     return [words[finding.fault], *shown]

@@ -34,7 +34,7 @@ _DURATION = re.compile(r"(?:(\d{1,4})h)?(?:(\d{1,4})m(?:in)?)?")
 
 def _plan_request(ctx: Context, *, role: str, for_: str, reason: str) -> Plan:
     lasts, why = length(for_), _given(reason, f'access request {role} --for {for_} --reason "…"')
-    user = approvals.get(ctx.state, ctx.approval).requester if ctx.approval else ctx.person.user
+    user = approvals.get(ctx.state, ctx.person.team, ctx.approval).requester if ctx.approval else ctx.person.user
     if ctx.approval is None and ctx.person.holds(role):
         raise Refused(f"You are {role} already.", "`whoami` shows what you can do, and until when.")
     facts = [
@@ -65,7 +65,7 @@ def request(ctx: Context, role: Role, *, for_: For, reason: Why) -> Reply:
     """Ask for another role for a while; somebody whose own role it is has to agree."""
     if ctx.approval is None:
         raise Refused("An elevation begins only with an approval.", f"`access request {role} --for 2h` asks for one.")
-    asked = approvals.get(ctx.state, ctx.approval)
+    asked = approvals.get(ctx.state, ctx.person.team, ctx.approval)
     grant = grants.begin(
         ctx.state,
         "elevation",
@@ -124,9 +124,10 @@ def break_glass(
         channel=ctx.channel,
     )
     shown = glass(grant)
-    channel = ctx.notify.get(BREAKER)
+    # A channel always hears of it, also when it was typed in private and nobody else holds the role.
+    channel = ctx.notify.get(BREAKER) or ctx.routes().fallback
     skipped = [user for user in ctx.holders(BREAKER) if user != ctx.person.user]
-    told = [*([channel] if channel and channel != ctx.channel else []), *skipped]
+    told = [*([channel] if channel != ctx.channel else []), *skipped]
     return replace(shown, also=tuple(replace(shown, to=each) for each in told))
 
 
@@ -150,7 +151,7 @@ def review(
             f"Break-glass is reviewed by {' or '.join(REVIEWERS)}; you are {ctx.person.role}.",
             "Ask one of them to look at it.",
         )
-    grant = grants.review(ctx.state, id, by=ctx.person.user, finding=found)
+    grant = grants.review(ctx.state, ctx.person.team, id, by=ctx.person.user, finding=found)
     return Reply(
         title=f"Reviewed: break-glass on {grant.resource}",
         context=[Code(grant.id), " · by ", Mention(grant.user_id), " · reviewed by ", Mention(ctx.person.user)],

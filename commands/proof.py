@@ -1,29 +1,24 @@
 """Is the audit log what it was? The chain is walked from its first record and held against the anchors in the bucket.
 
-One anchor that fits proves every record before it, because each hash goes into the next. So the newest anchor is
-compared first; only when that one does not fit are others read, to find where the log parts from them.
+Every anchor is compared, not the newest alone: whoever changes a record and makes all hashes after it fit again cannot
+change the anchors that stand, but the next one is written over what they made of the log.
 """
 
 from __future__ import annotations
 
-import bisect
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from botocore.exceptions import ClientError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
 from pipeline.errors import Unavailable
 from state import anchors, audit, chain
 from state.anchors import Anchor
 from state.chain import Walk
 
-_KEY = re.compile(rf"{anchors.PREFIX}\d{{4}}/\d{{2}}/\d{{2}}/\d{{12}}\.json")
-_GONE = frozenset({"NoSuchKey", "404", "NotFound"})
-
-Fault = Literal["edited", "replaced", "deleted", "truncated", "rewritten", "anchor missing", "anchor unreadable"]
+Fault = Literal["edited", "replaced", "deleted", "truncated", "rewritten", "anchor missing"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Finding:
     """What is wrong, in which records (`first` to `last`), and with which anchor where one shows it.
 
     Beside the breaks of `state.chain`: *truncated*, the log ends before an anchored record; *rewritten*, the chain fits
-    in itself but not to the anchor of `last`; *anchor missing* or *unreadable*, the bucket lacks what was put there.
+    in itself but not to the anchor of `last`; *anchor missing*, the bucket lacks what was put there.
     """
 
     fault: Fault
@@ -53,27 +48,27 @@ class Proof:
 class Bucket(Protocol):
     """The anchors outside the database."""
 
-    def keys(self) -> Sequence[str]:
-        """All keys, in the order of their records."""
-        ...
-
-    def read(self, key: str) -> Anchor | None:
-        """One anchor; None when what stands there is none."""
+    def anchors(self) -> Iterable[Anchor]:
+        """All of them, in the order of their records."""
         ...
 
 
 class Anchors:
-    """The anchors in S3, read with the person's own session: AWS decides who may look into the log."""
+    """The anchors in S3, listed with the person's own session: AWS decides who may look into the log.
+
+    All versions count: Object Lock keeps what was put there, but keeps nobody from hiding it by a delete marker.
+    """
 
     def __init__(self, s3: Any, name: str) -> None:
         self._s3 = s3
         self._name = name
 
-    def keys(self, first: str = anchors.PREFIX) -> Sequence[str]:
-        """The keys that begin with `first`. Raises Unavailable when there is no bucket."""
+    def anchors(self, first: str = anchors.PREFIX) -> Iterator[Anchor]:
+        """Those whose keys begin with `first`. Raises Unavailable when there is no bucket."""
         try:
-            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=first)
-            found = [item["Key"] for page in pages for item in page.get("Contents", [])]
+            for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._name, Prefix=first):
+                found = (anchors.read(item["Key"], item["LastModified"]) for item in page.get("Versions", []))
+                yield from (anchor for anchor in found if anchor)
         except ClientError as error:
             if error.response["Error"]["Code"] == "NoSuchBucket":
                 raise Unavailable(
@@ -81,63 +76,75 @@ class Anchors:
                     "`python -m infra up` creates it.",
                 ) from error
             raise
-        return [key for key in found if _KEY.fullmatch(key)]
-
-    def read(self, key: str) -> Anchor | None:
-        """One anchor; None when it is gone or no anchor."""
-        try:
-            return anchors.read(key, self._s3.get_object(Bucket=self._name, Key=key)["Body"].read())
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _GONE:
-                return None
-            raise
 
 
 def prove(engine: Engine, bucket: Bucket) -> Proof:
-    """Verify the whole log. Memory does not grow with the records; a key of some bytes is kept for each anchor.
+    """Verify the whole log. Memory does not grow with the records; some hundred bytes are kept for each anchor.
 
     What is noted is read before what is stored, and that before the records, so that whatever is appended and anchored
     meanwhile does no harm.
     """
     with engine.connect() as connection:
         noted = list(anchors.keys(connection))
-    stored = bucket.keys()
+    stored = list(bucket.anchors())
+    held = _Held(stored)
     with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
-        walk = chain.walk(audit.every(connection))
-        if walk.broken:
-            broken = walk.broken
-            return Proof(walk, None, len(stored), Finding(broken.fault, broken.record, broken.last))
-        return _against(connection, bucket, walk, stored, noted)
+        walk = chain.walk(held.passing(audit.every(connection)))
+    if walk.broken:
+        broken = walk.broken
+        return Proof(walk, None, len(stored), Finding(broken.fault, broken.record, broken.last))
+    return Proof(walk, held.fits, len(stored), _parted(held, walk) or _missing(noted, stored))
 
 
-def _against(connection: Connection, bucket: Bucket, walk: Walk, stored: Sequence[str], noted: Sequence[str]) -> Proof:
-    """Hold an unbroken chain against the anchors."""
+class _Held:
+    """Holds the records that pass against the anchors.
 
-    def parted(place: int) -> bool:
-        found = bucket.read(stored[place])
-        return found is None or audit.hash_of(connection, found.record) != found.hash
+    `fits` is the last anchor that fits before any that does not, `parts` the first one that does not; `beyond` are the
+    anchors of records after the last.
+    """
 
-    count = len(stored)
-    fitting = bisect.bisect_left(range(count), True, key=parted) if stored and parted(count - 1) else count
-    anchored = bucket.read(stored[fitting - 1]) if fitting else None
-    finding = None
-    if fitting < count:
+    def __init__(self, stored: Sequence[Anchor]) -> None:
+        self._stored = stored
+        self.fits: Anchor | None = None
+        self.parts: Anchor | None = None
+        self.beyond = stored
+
+    def passing(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        """The records, unchanged. `beyond` is known when they have all passed."""
+        place = 0
+        for record in records:
+            start = place
+            while place < len(self._stored) and self._stored[place].record <= record["id"]:
+                place += 1
+            if start < place and self.parts is None:
+                self._compare(self._stored[start:place], record)
+            yield record
+        self.beyond = self._stored[place:]
+
+    def _compare(self, here: Sequence[Anchor], record: Mapping[str, Any]) -> None:
+        """More than one anchor of a record were written for more than one log: one of them does not fit."""
+        told = record["id"], record["hash"]
+        self.parts = next((anchor for anchor in here if (anchor.record, anchor.hash) != told), None)
+        if self.parts is None:
+            self.fits = here[-1]
+
+
+def _parted(held: _Held, walk: Walk) -> Finding | None:
+    """What the first anchor that does not fit an unbroken chain means."""
+    if held.parts:
+        proven = held.fits.record if held.fits else 0
+        return Finding("rewritten", proven + 1, held.parts.record, held.parts.key)
+    if held.beyond:
         end = walk.head.record if walk.head else 0
-        finding = _parting(anchored.record if anchored else 0, end, stored, fitting, bucket)
-    elif gone := sorted(set(noted) - set(stored)):
-        finding = Finding("anchor missing", _record(gone[0]), _record(gone[-1]), gone[0])
-    return Proof(walk, anchored, count, finding)
+        return Finding("truncated", end + 1, held.beyond[-1].record, held.beyond[-1].key)
+    return None
 
 
-def _parting(proven: int, end: int, stored: Sequence[str], at: int, bucket: Bucket) -> Finding:
-    """What the first anchor that does not fit means; everything up to record `proven` is as it was."""
-    key = stored[at]
-    if bucket.read(key) is None:
-        return Finding("anchor unreadable", _record(key), _record(key), key)
-    if _record(key) > end:
-        return Finding("truncated", end + 1, _record(stored[-1]), stored[-1])
-    return Finding("rewritten", proven + 1, _record(key), key)
+def _missing(noted: Sequence[str], stored: Sequence[Anchor]) -> Finding | None:
+    """The anchors that were put into the bucket and are no longer there."""
+    gone = sorted(set(noted) - {anchor.key for anchor in stored})
+    return Finding("anchor missing", _record(gone[0]), _record(gone[-1]), gone[0]) if gone else None
 
 
 def _record(key: str) -> int:
-    return int(key.rsplit("/", 1)[1].removesuffix(".json"))
+    return int(key.removeprefix(anchors.PREFIX).split("-")[0])

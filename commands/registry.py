@@ -100,10 +100,11 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
     if package.approval == "Rejected" or not package.digest:
         reason = "was rejected" if package.approval == "Rejected" else "carries no digest, so it cannot be checked"
         raise Refused(f"Version {version} in {source} {reason}.", f"`registry list --env {source}` shows the others.")
+    before = _current(ctx, to)
     facts = [
         Fact("From", f"{source} v{version}"),
         Fact("To", to),
-        *comparison(to, package, _current(ctx, to)),
+        *comparison(to, package, before),
         Fact("Data", package.metadata.get("data_version", "unknown")),
         Fact("Revision", package.metadata.get("code_revision", "unknown")[:7]),
     ]
@@ -112,6 +113,8 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
         "digest": package.digest,
         "artifact": package.model,
         "content": registry.content_tag(ctx.client("s3"), package.model),
+        "metric": _map50(package),
+        "compared_with": before.digest if before else "",
         "to": to,
     }
     return Plan(f"promote detector v{version} from {source} to {to}", facts, bound)
@@ -203,8 +206,8 @@ def _pending(ctx: Context, which: str) -> ApprovalRow:
     """The request meant by an approval's id or by a version."""
     wanted = which.lower().removeprefix("v")
     if not wanted.isdecimal():
-        return approvals.get(ctx.state, which)
-    open_ = {row.id: parse(row.command) for row in approvals.list(ctx.state, limit=200)}
+        return approvals.get(ctx.state, ctx.person.team, which)
+    open_ = {row.id: parse(row.command) for row in approvals.list(ctx.state, ctx.person.team, limit=200)}
     promotions = {
         id: arguments["version"] for id, (found, arguments) in open_.items() if found.name == "registry request"
     }
@@ -218,7 +221,7 @@ def _pending(ctx: Context, which: str) -> ApprovalRow:
         )
     if len(matching) > 1:
         raise BadInput(f"{len(matching)} requests are about version {wanted}.", f"Say which: {', '.join(matching)}.")
-    return approvals.get(ctx.state, matching[0])
+    return approvals.get(ctx.state, ctx.person.team, matching[0])
 
 
 def approval(package: Package) -> str:

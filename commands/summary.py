@@ -87,7 +87,7 @@ def _runs(ctx: Context, env: Environment, since: datetime) -> Runs:
 def _drawn(ctx: Context, since: datetime, parts: Sequence[Runs]) -> Reply:
     one = parts[0].env if len(parts) == 1 else None
     open_alerts = alerts.listed(ctx.state, environments=[one, None] if one else None, limit=COUNTED)
-    waiting = approvals.list(ctx.state)
+    waiting = approvals.list(ctx.state, ctx.person.team)
     reviews = grants.unreviewed(ctx.state, ctx.person.team)
     runs = [(part, item) for part in parts for item in part.found]
     words = [

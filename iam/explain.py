@@ -1,7 +1,8 @@
 """Why AWS lets a role do something, or does not: IAM's own simulator asked, and the statement that decides named.
 
 `simulate` is IAM's decision (identity policies and permissions boundary; what a request carries is given as context).
-It names policies, not statements: `Rules` reads the role's policies and finds the statement that speaks of a call.
+It names policies, not statements: `Rules` reads the role's policies and finds the statement that speaks of a call and
+whose conditions hold for it.
 """
 
 from __future__ import annotations
@@ -57,6 +58,25 @@ class Statement:
         """Whether action and resource are its business, conditions aside."""
         action = any(fnmatchcase(call.action.lower(), pattern.lower()) for pattern in self.actions)
         return action and any(fnmatchcase(call.resource, pattern) for pattern in self.resources)
+
+    def holds(self, call: Call) -> bool:
+        """Whether its conditions hold for what the request says; one that only AWS can weigh counts as held."""
+        said = {key.lower(): value for key, value in call.context}
+        return all(
+            _holds(operator, key.lower(), [str(each) for each in _list(wanted)], said)
+            for operator, tests in self.conditions.items()
+            for key, wanted in tests.items()
+        )
+
+
+def _holds(operator: str, key: str, wanted: Sequence[str], said: Mapping[str, str]) -> bool:
+    """One test of a condition, for the operators that Groundcrew's own roles use."""
+    if operator == "Null":
+        return any((each.lower() == "true") == (key not in said) for each in wanted)
+    if operator not in ("StringEquals", "StringLike") or any("${" in each for each in wanted):
+        return True
+    like = fnmatchcase if operator == "StringLike" else str.__eq__
+    return key in said and any(like(said[key], each) for each in wanted)
 
 
 def simulate(iam: Any, names: Names, role: str, calls: Iterable[Call], *, approved: bool) -> list[Verdict]:
@@ -124,10 +144,11 @@ class Rules:
 
 def why(verdict: Verdict, rules: Rules) -> str:
     """A verdict in words, with the statement behind it."""
-    allowing, denying = rules.allowing(verdict.call), rules.denying(verdict.call)
+    allowing = rules.allowing(verdict.call)
     if verdict.allowed:
-        return f"allowed by {_named(allowing)}"
+        return f"allowed by {_named([each for each in allowing if each.holds(verdict.call)])}"
     if verdict.explicit:
+        denying = [each for each in rules.denying(verdict.call) if each.holds(verdict.call)]
         return f"denied by {_named(denying)}{_unless(denying) if allowing else ', and no statement allows it'}"
     if not verdict.boundary:
         return "outside the permissions boundary"
@@ -142,7 +163,7 @@ def _named(statements: Sequence[Statement]) -> str:
 
 
 def _unless(statements: Sequence[Statement]) -> str:
-    return " unless a second person has approved" if any(each.approval == "absent" for each in statements) else ""
+    return " unless a second person has approved" if all(each.approval == "absent" for each in statements) else ""
 
 
 def _if(statements: Sequence[Statement]) -> str:
@@ -167,5 +188,5 @@ def _statements(policy: str, document: Mapping[str, Any]) -> list[Statement]:
     ]
 
 
-def _list(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

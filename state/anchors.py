@@ -1,12 +1,16 @@
 """Anchors: where the end of the audit chain was, kept outside the database where nobody can change it.
 
 Here lives which anchors were written and how one is worded. Who writes them is `bot.anchoring`; what is compared with
-them, `commands.audit`. The bucket's copy is the proof; the rows here only say what must be found there.
+them, `commands.proof`. The bucket's copy is the proof; the rows here only say what must be found there.
+
+An anchor's key says all of it. So one listing of the bucket shows every anchor, and every one of them is compared: the
+newest alone would prove nothing, as it may have been written after the log was changed.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,43 +18,39 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, func, insert, select
 
 from state import audit
-from state.chain import Link
 from state.tables import anchors
 
 PREFIX = "anchors/"
 PAUSE = timedelta(minutes=1)
 """At most one anchor in this time."""
 
+_KEY = re.compile(rf"{PREFIX}(\d{{12}})-([0-9a-f]{{64}})\.json")
+
 
 @dataclass(frozen=True)
 class Anchor:
-    """The chain ended at `record` with `hash` at a moment; `key` names the object that says so."""
+    """The chain ended at `record` with `hash` at a moment."""
 
     record: int
     hash: str
-    key: str
     at: datetime
 
     @property
+    def key(self) -> str:
+        """The name of the object that says so. Keys sort in the order of the records."""
+        return f"{PREFIX}{self.record:012d}-{self.hash}.json"
+
+    @property
     def document(self) -> bytes:
-        """What is stored under `key`."""
-        return json.dumps({"record": self.record, "hash": self.hash, "at": self.at.isoformat()}).encode()
+        """What is stored under `key`, for whoever looks at the bucket without this program."""
+        at = self.at.astimezone(UTC).isoformat()
+        return json.dumps({"record": self.record, "hash": self.hash, "at": at}).encode()
 
 
-def anchor(end: Link, at: datetime) -> Anchor:
-    """The anchor of an end of the chain. Keys sort in the order of the records, as records are numbered in time."""
-    key = f"{PREFIX}{at.astimezone(UTC):%Y/%m/%d}/{end.record:012d}.json"
-    return Anchor(end.record, end.hash, key, at.astimezone(UTC))
-
-
-def read(key: str, document: bytes) -> Anchor | None:
-    """The anchor in a stored document; None when it is none, or not the one its key says."""
-    try:
-        found = json.loads(document)
-        told = Anchor(int(found["record"]), str(found["hash"]), key, datetime.fromisoformat(found["at"]))
-        return told if anchor(Link(told.record, told.hash), told.at).key == key else None
-    except (ValueError, KeyError, TypeError):
-        return None
+def read(key: str, at: datetime) -> Anchor | None:
+    """The anchor that a key names; None for a key that is none. `at` is when its object was stored."""
+    found = _KEY.fullmatch(key)
+    return Anchor(int(found[1]), found[2], at) if found else None
 
 
 def due(connection: Connection) -> Anchor | None:
@@ -59,7 +59,7 @@ def due(connection: Connection) -> Anchor | None:
     now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     if end is None or (last is not None and (last.hash == end.hash or now - last.at < PAUSE)):
         return None
-    return anchor(end, now)
+    return Anchor(end.record, end.hash, now)
 
 
 def add(connection: Connection, written: Anchor) -> None:
@@ -70,7 +70,8 @@ def add(connection: Connection, written: Anchor) -> None:
 
 def newest(connection: Connection) -> Anchor | None:
     """The last anchor noted here."""
-    row = connection.execute(_ANCHORS.order_by(anchors.c.id.desc()).limit(1)).one_or_none()
+    query = select(anchors.c.record, anchors.c.hash, anchors.c.at)
+    row = connection.execute(query.order_by(anchors.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else Anchor(**row._mapping)
 
 
@@ -78,6 +79,3 @@ def keys(connection: Connection) -> Iterator[str]:
     """The keys of all anchors noted here, in their order."""
     query = select(anchors.c.key).order_by(anchors.c.key.collate("C")).execution_options(yield_per=audit.BATCH)
     yield from connection.execute(query).scalars()
-
-
-_ANCHORS = select(anchors.c.record, anchors.c.hash, anchors.c.key, anchors.c.at)

@@ -93,14 +93,18 @@ def open(
         return _row(connection.execute(insert(approvals).values(values).returning(approvals)).one())
 
 
-def get(engine: Engine, id: str) -> ApprovalRow:
-    """One request by its id (upper or lower case). Raises NotFound with the nearest pending ids."""
+def get(engine: Engine, team: str, id: str) -> ApprovalRow:
+    """One request of a workspace by its id (upper or lower case). Raises NotFound with the nearest pending ids."""
+    own = approvals.c.team == team
     with engine.begin() as connection:
-        found = connection.execute(_ROWS.where(func.lower(approvals.c.id) == id.lower())).one_or_none()
+        found = connection.execute(_ROWS.where(own, func.lower(approvals.c.id) == id.lower())).one_or_none()
         if found is not None:
             return _row(found)
         known = connection.scalars(
-            select(approvals.c.id).order_by(approvals.c.state != "pending", approvals.c.created_at.desc()).limit(200)
+            select(approvals.c.id)
+            .where(own)
+            .order_by(approvals.c.state != "pending", approvals.c.created_at.desc())
+            .limit(200)
         )
         raise NotFound("approval", id, [*known], "`approvals list` shows what is open.")
 
@@ -111,11 +115,11 @@ def held(connection: Connection, id: str) -> ApprovalRow | None:
     return None if row is None else _row(row)
 
 
-def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) -> Sequence[ApprovalRow]:
-    """Requests in `state` (None: all), newest first."""
+def list(engine: Engine, team: str, *, state: State | None = "pending", limit: int = 25) -> Sequence[ApprovalRow]:
+    """Requests of a workspace in `state` (None: all), newest first."""
     if state is not None and state not in STATES:
         raise BadInput(f"There is no approval state {state!r}.", f"States: {', '.join(STATES)}.")
-    query = _ROWS.order_by(approvals.c.created_at.desc()).limit(limit)
+    query = _ROWS.where(approvals.c.team == team).order_by(approvals.c.created_at.desc()).limit(limit)
     if state is not None:
         query = query.where(_state_now == state)
     with engine.begin() as connection:
@@ -123,14 +127,14 @@ def list(engine: Engine, *, state: State | None = "pending", limit: int = 25) ->
 
 
 def decide(
-    engine: Engine, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
+    engine: Engine, team: str, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
 ) -> ApprovalRow:
     """Approve or reject a pending request; exactly one caller wins, and `run` is queued together with the decision.
 
-    Raises NotFound, and Refused when it is no longer pending or when the requester would approve their own request
-    (withdrawing one's own request by rejecting it is allowed).
+    Raises NotFound, also for a request of another workspace than the `team` of whoever decides; Refused when it is no
+    longer pending or when the requester would approve their own request (withdrawing it by rejecting it is allowed).
     """
-    row = get(engine, id)
+    row = get(engine, team, id)
     if approve and row.requester == by:
         raise Refused(
             "You asked for this yourself, so somebody else has to approve it.",
@@ -146,16 +150,17 @@ def decide(
         decided_at=func.now(),
     )
     if changed is None:
-        raise _too_late(get(engine, row.id))
+        raise _too_late(get(engine, team, row.id))
     return changed
 
 
-def consume(engine: Engine, id: str, *, by: str) -> ApprovalRow:
-    """Use up an approval given by `by`; it runs once. Raises Refused when it was used, voided or has expired."""
+def consume(engine: Engine, team: str, id: str, *, by: str) -> ApprovalRow:
+    """Use up an approval given by `by` of `team`; it runs once. Raises Refused when it is used, void or expired."""
     changed = _change(
         engine,
         and_(
             approvals.c.id == id,
+            approvals.c.team == team,
             approvals.c.state == "approved",
             approvals.c.decided_by == by,
             approvals.c.requester != by,
@@ -164,14 +169,13 @@ def consume(engine: Engine, id: str, *, by: str) -> ApprovalRow:
         state="consumed",
     )
     if changed is None:
-        raise _too_late(get(engine, id))
+        raise _too_late(get(engine, team, id))
     return changed
 
 
-def void(engine: Engine, id: str, *, reason: str) -> ApprovalRow:
-    """Make an approved request unusable because what it was about has changed."""
-    changed = _change(engine, and_(approvals.c.id == id, approvals.c.state == "approved"), state="void", reason=reason)
-    return changed if changed is not None else get(engine, id)
+def void(engine: Engine, id: str, *, reason: str) -> None:
+    """Make an approved request unusable because what it was about has changed; one in another state stays as it is."""
+    _change(engine, and_(approvals.c.id == id, approvals.c.state == "approved"), state="void", reason=reason)
 
 
 def expire(engine: Engine) -> Sequence[ApprovalRow]:

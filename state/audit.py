@@ -6,7 +6,6 @@ lock: the chain has one end, however many workers write.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,27 +15,13 @@ from sqlalchemy import Connection, and_, exists, func, insert, or_, select, true
 
 from state.chain import GENESIS, Link, digest
 from state.database import LOCK_AUDIT
+from state.redaction import redact
 from state.tables import audit
 
 Type = Literal["command", "break-glass", "elevation", "review"]
 
 BATCH = 1000
 """Records held in memory at a time while the whole log is read."""
-
-_SECRETS = re.compile(
-    r"(?:xox[a-z]-|xapp-)[\w-]+"  # Slack tokens
-    r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"  # AWS access key ids
-    r"|(?<![\w/+])(?=[\w/+]*[A-Z])(?=[\w/+]*[a-z])(?=[\w/+]*[0-9])[A-Za-z0-9/+]{40}(?![\w/+])"  # AWS secret keys
-    r"|\bgh[opsu]_\w{20,}|\bgithub_pat_\w{20,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|(?P<before>"
-    r"hooks\.slack\.com/"
-    r"|://[^\s/:@]*:(?=[^\s/@]+@)"  # a password in an address
-    r"|\b(?i:bearer) +"
-    r"|(?i:X-Amz-Signature|X-Amz-Credential|[\w-]*(?:password|passwd|secret|token|access[_-]?key)[\w-]*)['\"]?\s*[=:]\s*"
-    r")(?:\"[^\"]*\"|'[^']*'|[^\s&\"',;@]+)",
-    re.DOTALL,
-)
 
 
 @dataclass(frozen=True)
@@ -171,12 +156,6 @@ def hash_of(connection: Connection, record: int) -> str | None:
 def written(connection: Connection, record: int) -> datetime | None:
     """When a record was written, None when there is no such record."""
     return connection.scalar(select(audit.c.at).where(audit.c.id == record))
-
-
-def redact(text: str) -> str:
-    """`text` with everything that looks like a secret replaced by a mark, and without what PostgreSQL cannot hold."""
-    holdable = text.replace("\x00", "").encode("utf-8", "replace").decode()
-    return _SECRETS.sub(lambda found: f"{found['before'] or ''}[removed]", holdable)
 
 
 _LAST = select(audit.c.id, audit.c.hash).order_by(audit.c.id.desc()).limit(1).subquery()

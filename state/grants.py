@@ -95,19 +95,20 @@ def unreviewed(engine: Engine, team: str | None = None) -> Sequence[Grant]:
     return _found(engine, *where, grants.c.kind == "break-glass", grants.c.reviewed_at.is_(None))
 
 
-def get(engine: Engine, id: str) -> Grant:
-    """A grant by its id (upper or lower case). Raises NotFound with the nearest ids, those open for review first."""
+def get(engine: Engine, team: str, id: str) -> Grant:
+    """A grant of a team by its id (upper or lower case). Raises NotFound with the nearest, those to review first."""
+    where = (grants.c.team == team, func.lower(grants.c.id) == id.lower())
     with engine.begin() as connection:
-        found = connection.execute(select(grants).where(func.lower(grants.c.id) == id.lower())).one_or_none()
-        return _row(found) if found is not None else _missing(connection, id)
+        found = connection.execute(select(grants).where(*where)).one_or_none()
+        return _row(found) if found is not None else _missing(connection, team, id)
 
 
-def review(engine: Engine, id: str, *, by: str, finding: str) -> Grant:
-    """Close a break-glass with what was found; exactly one caller wins.
+def review(engine: Engine, team: str, id: str, *, by: str, finding: str) -> Grant:
+    """Close a break-glass of `team` with what was found; exactly one caller wins.
 
     Raises NotFound, and Refused for a grant that needs no review, by the person it was given to, or a second time.
     """
-    grant = get(engine, id)
+    grant = get(engine, team, id)
     if grant.kind != "break-glass":
         raise Refused(f"{grant.id} is an elevation: somebody agreed to it beforehand.", "Only break-glass is reviewed.")
     if grant.user_id == by:
@@ -117,7 +118,7 @@ def review(engine: Engine, id: str, *, by: str, finding: str) -> Grant:
     with engine.begin() as connection:
         row = connection.execute(change.values(values).returning(grants)).one_or_none()
     if row is None:
-        raise Refused(f"{grant.id} was already reviewed by <@{get(engine, id).reviewed_by}>.")
+        raise Refused(f"{grant.id} was already reviewed by <@{get(engine, team, id).reviewed_by}>.")
     return _row(row)
 
 
@@ -127,9 +128,9 @@ def _found(engine: Engine, *where: ColumnElement[bool]) -> Sequence[Grant]:
         return [_row(row) for row in rows]
 
 
-def _missing(connection: Connection, id: str) -> Grant:
+def _missing(connection: Connection, team: str, id: str) -> Grant:
     order = (grants.c.kind != "break-glass", grants.c.reviewed_at.is_not(None), grants.c.created_at.desc())
-    known = connection.scalars(select(grants.c.id).order_by(*order).limit(200))
+    known = connection.scalars(select(grants.c.id).where(grants.c.team == team).order_by(*order).limit(200))
     raise NotFound("grant", id, [*known], "`whoami` shows what is open.")
 
 

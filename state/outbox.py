@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, Text, case, cast, func, select, text, up
 from sqlalchemy.dialects.postgresql import insert
 
 from state.database import CHANNEL_OUTBOX
+from state.redaction import redacted
 from state.tables import outbox
 
 Kind = Literal["message", "ephemeral", "respond"]
@@ -101,7 +102,7 @@ def put(
     new = insert(outbox).values(
         kind=kind,
         state="queued" if below is None else _state_below(root),
-        content=content,
+        content=redacted(content),
         priority=priority,
         channel=root.channel if root else channel,
         user_id=user,

@@ -98,8 +98,8 @@ class Config:
 
     @property
     def people(self) -> list[User]:
-        """Everybody one can be on the page."""
-        return [user for user in self.users.values() if not user.is_bot]
+        """Everybody one can be on the page: who is deactivated cannot sign in."""
+        return [user for user in self.users.values() if not (user.is_bot or user.deleted)]
 
 
 def load(path: Path = DEFAULT_FILE) -> Config:

@@ -136,8 +136,21 @@ def operator(sandbox: Sandbox) -> botocore.session.Session:
     return session
 
 
-def test_a_guest_may_do_nothing_whatever_the_access_file_says(sandbox: Sandbox) -> None:
-    guest = sandbox.slack.person("U0GUEST")
-    guest.asks("pipeline list", "Nothing is done for U0GUEST", "they are a guest in this workspace")
-    recorded = sql(sandbox, "SELECT outcome, session FROM audit WHERE user_id = 'U0GUEST' AND phase = 'closed'")
+@pytest.mark.parametrize(
+    ("user", "why"),
+    [("U0GUEST", "they are a guest in this workspace"), ("U0GONE", "their Slack account is deactivated")],
+)
+def test_for_whom_slack_does_not_vouch_nothing_is_done_whatever_the_access_file_says(
+    sandbox: Sandbox, user: str, why: str
+) -> None:
+    sandbox.slack.person(user).asks("pipeline list --env dev", f"Nothing is done for {user}", why)
+    recorded = sql(sandbox, "SELECT outcome, session FROM audit WHERE user_id = %s AND phase = 'closed'", user)
     assert recorded == [("denied", None)]
+
+
+def test_who_is_deactivated_is_not_asked_to_agree(sandbox: Sandbox) -> None:
+    told = sandbox.slack.person("U0STK").asks(
+        'access request ml-engineer --for 1h --reason "whoever is here"', "Asked for approval"
+    )
+    assert "ML engineer 2" in told["words"]
+    assert "former engineer" not in told["words"]

@@ -65,7 +65,7 @@ def test_without_a_studio_the_person_is_told_what_it_takes(ds: Person) -> None:
 def test_a_studio_opens_for_its_owner_only_and_says_that_apps_need_aws(
     studio: str, sandbox: Sandbox, session: Session, ds: Person
 ) -> None:
-    assert studio.count("AWS::SageMaker::UserProfile") == 5
+    assert studio.count("AWS::SageMaker::UserProfile") == 6
     assert ds.asks("studio open", "Studio cannot be opened now", "apps run on AWS only")["ephemeral"]
     assert sandbox.slack.person("U0STK").asks("studio open", "AWS said no to studio open")["ephemeral"]
 

@@ -12,7 +12,7 @@ import psutil
 import psycopg
 import pytest
 
-from sandbox.person import Person
+from sandbox.person import Person, moment
 from tests.conftest import Sandbox
 
 COMMAND = urlencode(
@@ -78,6 +78,21 @@ def test_slacks_own_retry_changes_nothing(sandbox: Sandbox, ds: Person) -> None:
     after = ds.types("whoami")
     ds.sees("You are", after=after)
     assert stored(sandbox) == before + 1
+
+
+def test_somebody_of_another_workspace_is_a_stranger_whatever_their_id(sandbox: Sandbox) -> None:
+    """Ids count within a workspace: this one has a role in ours."""
+    ml = sandbox.slack.person("U0ML1")
+    body = urlencode(
+        {"command": "/mlops", "text": "pipeline list --env prod", "user_id": "U0ML1", "team_id": "T0OTHER"}
+        | {"channel_id": "C0DEV", "trigger_id": "elsewhere.1", "user_name": "somebody"}
+    ).encode()
+    after = moment()
+    assert sandbox.web(body, signed(sandbox, body)).status_code == 200
+    ml.sees("I do not know you yet", after=after)
+    with psycopg.connect(sandbox.settings()["DATABASE_URL"]) as database:
+        query = "SELECT role, outcome, session FROM audit WHERE team = 'T0OTHER' AND phase = 'closed'"
+        assert database.execute(query).fetchall() == [(None, "denied", None)]
 
 
 @pytest.mark.parametrize("kind", ["ratelimited", "http_500", "drop"])

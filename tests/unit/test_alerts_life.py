@@ -420,7 +420,7 @@ def test_an_open_review_is_kept_in_mind_once_a_day_in_the_fallback_channel(engin
     found = messages(engine)
     assert [row.channel for row in found.values()] == ["C0FALL", "C0FALL"]
     assert all(f"access review {grant.id}" in said(row) for row in found.values())
-    grants.review(engine, grant.id, by="U0ML2", finding="right")
+    grants.review(engine, "T0GC", grant.id, by="U0ML2", finding="right")
     reminders.look(engine, ROUTES, grant.created_at + timedelta(hours=73))
     assert len(messages(engine)) == 2
 

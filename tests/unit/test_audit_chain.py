@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
+from bot.settings import Settings
 from state import audit, chain, database
 from state.chain import Break, Link
+from state.redaction import redact, redacted
 from state.tables import audit as table
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -167,6 +171,8 @@ def test_what_postgresql_cannot_hold_does_not_keep_a_record_from_being_written(e
         "AKIAIOSFODNN7EXAMPLE",
         "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "IQoJb3JpZ2luX2VjEJr" + "Aa1/+" * 20 + "==",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP",
         "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\n-----END RSA PRIVATE KEY-----",
     ],
 )
@@ -187,6 +193,9 @@ def test_secrets_in_arguments_are_not_kept(engine: Engine, secret: str) -> None:
         ("AWS_SECRET_ACCESS_KEY=abc, then", "AWS_SECRET_ACCESS_KEY=[removed], then"),
         ("https://x/?X-Amz-Signature=0a1b&X-Amz-Date=1", "https://x/?X-Amz-Signature=[removed]&X-Amz-Date=1"),
         ("Authorization: Bearer abc.def", "Authorization: Bearer [removed]"),
+        ("whoami --password hunter2 --env dev", "whoami --password [removed] --env dev"),
+        ('--db-password "two words" --env dev', "--db-password [removed] --env dev"),
+        ("MY_API_TOKEN_2=abc", "MY_API_TOKEN_2=[removed]"),
         ("The security token included in the request is invalid", None),
         ("revision 42d1ea9a0f0b3c5d7e9f1a2b3c4d5e6f70819203", None),
         ("survey/images/DJI_0263_a4120933.jpg --env prod", None),
@@ -194,7 +203,17 @@ def test_secrets_in_arguments_are_not_kept(engine: Engine, secret: str) -> None:
     ],
 )
 def test_what_stands_beside_a_secret_is_kept(typed: str, kept: str | None) -> None:
-    assert audit.redact(typed) == (kept if kept is not None else typed)
+    assert redact(typed) == (kept if kept is not None else typed)
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "A1a", "-", "--a", "token", "--token ", "eyJ-", "FwoG+", "://a:", 'secret="', "-----BEGIN ", "xox"]
+)
+def test_hostile_text_is_looked_through_in_a_time_that_grows_with_its_length(unit: str) -> None:
+    """A person may type thousands of characters, and everybody's records wait meanwhile."""
+    began = time.process_time()
+    redact((unit * 20_000)[:20_000])
+    assert time.process_time() - began < 1  # it took half a minute where it grew with the square
 
 
 @pytest.fixture
@@ -231,3 +250,26 @@ def test_what_was_recorded_before_there_was_a_chain_is_chained(before_the_chain:
     assert append(before_the_chain, "after") == 1204
     found = walked(before_the_chain)
     assert (found.records, found.broken) == (1203, None)
+
+
+def test_a_message_says_no_secrets_but_a_button_types_what_it_typed() -> None:
+    said = {
+        "text": "use xoxb-12345-abcde",
+        "blocks": [
+            {"elements": [{"text": {"text": "Again"}, "value": "x --token abc"}], "rows": [["password=abc", 1]]}
+        ],
+    }
+    assert redacted(said) == {
+        "text": "use [removed]",
+        "blocks": [
+            {"elements": [{"text": {"text": "Again"}, "value": "x --token abc"}], "rows": [["password=[removed]", 1]]}
+        ],
+    }
+
+
+def test_a_log_says_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = logging.LogRecord("bot", logging.ERROR, "", 1, "refused %s", ("postgresql://bot:hunter2@db/x",), None)
+    made: list[logging.Handler] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda handlers: made.extend(handlers))
+    Settings().start_logging()
+    assert "postgresql://bot:[removed]@db/x" in made[0].format(record)

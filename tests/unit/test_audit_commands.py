@@ -131,7 +131,7 @@ def test_a_time_that_is_none_is_answered_with_an_example(since: str) -> None:
 @pytest.mark.parametrize("command", [log, verify, send])
 def test_aws_decides_who_may_look(world: World, command: Any) -> None:
     world.did("a" * 32, outcome="ok")
-    world.s3.refuse = refusal("AccessDenied", "User is not authorized to perform: s3:ListBucket")
+    world.s3.refuse = refusal("AccessDenied", "User is not authorized to perform: s3:ListBucketVersions")
     with pytest.raises(ClientError, match="not authorized"):
         command(world.ctx)
 

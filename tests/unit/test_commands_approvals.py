@@ -82,7 +82,7 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     def decide(
-        engine: object, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
+        engine: object, team: str, id: str, *, by: str, approve: bool, reason: str = "", run: Arrival | None = None
     ) -> ApprovalRow:
         calls.append({"id": id, "by": by, "approve": approve, "reason": reason, "run": run and run.text})
         return replace(ROW, state="approved" if approve else "rejected", decided_by=by, reason=reason, decided_at=NOON)
@@ -157,8 +157,8 @@ def test_only_an_open_card_has_buttons(state: Any) -> None:
 
 def test_a_promotion_is_found_by_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = {row.id: row for row in (ROW, replace(ROW, id="Aother", command="deployment create --env prod"))}
-    monkeypatch.setattr(approvals, "list", lambda engine, **more: list(rows.values()))
-    monkeypatch.setattr(approvals, "get", lambda engine, id: rows[id])
+    monkeypatch.setattr(approvals, "list", lambda engine, team, **more: list(rows.values()))
+    monkeypatch.setattr(approvals, "get", lambda engine, team, id: rows[id])
     me = context("U0ML1", "ml-engineer")
     assert registry._pending(me, "v8").id == "Aabcde"
     assert registry._pending(me, "Aother").id == "Aother"

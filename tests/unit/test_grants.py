@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from sqlalchemy import Engine, text
 
+from alerts.routes import Routes
 from commands import elevation
 from commands.command import Context, Person
 from commands.reply import Reply
@@ -39,6 +40,7 @@ def context(engine: Engine, user: str, role: str, **more: Any) -> Context:
         state=engine,
         channel="C0DEV",
         holders=lambda role: HOLDERS.get(role, ()),
+        routes=lambda: Routes("C0ALERTS", ()),
         **more,
     )
 
@@ -66,14 +68,14 @@ def test_an_ended_grant_does_not_count(engine: Engine) -> None:
 def test_a_review_is_by_somebody_else_and_once(engine: Engine) -> None:
     glass = begin(engine, "break-glass", user="U0ML1", resource="groundcrew-prod-detector")
     with pytest.raises(Refused, match="yourself"):
-        grants.review(engine, glass.id, by="U0ML1", finding="fine")
+        grants.review(engine, "T0GC", glass.id, by="U0ML1", finding="fine")
     assert [each.id for each in grants.unreviewed(engine, "T0GC")] == [glass.id]
     start = threading.Barrier(4)
 
     def close(user: str) -> bool:
         start.wait()
         try:
-            grants.review(engine, glass.id.lower(), by=user, finding="ok")
+            grants.review(engine, "T0GC", glass.id.lower(), by=user, finding="ok")
         except Refused as error:
             assert "already reviewed" in error.message
             return False
@@ -84,12 +86,20 @@ def test_a_review_is_by_somebody_else_and_once(engine: Engine) -> None:
     assert grants.unreviewed(engine, "T0GC") == []
 
 
+def test_a_break_glass_is_reviewed_in_its_own_workspace(engine: Engine) -> None:
+    glass = begin(engine, "break-glass", user="U0ML1", resource="groundcrew-prod-detector")
+    with pytest.raises(NotFound) as caught:
+        grants.review(engine, "T0BB", glass.id, by="U0ML1", finding="all is well")
+    assert glass.id not in caught.value.advice
+    assert [each.id for each in grants.unreviewed(engine)] == [glass.id]
+
+
 def test_only_break_glass_is_reviewed_and_missing_ones_name_the_nearest(engine: Engine) -> None:
     grant = begin(engine)
     with pytest.raises(Refused, match="elevation"):
-        grants.review(engine, grant.id, by="U0ML2", finding="x")
+        grants.review(engine, "T0GC", grant.id, by="U0ML2", finding="x")
     with pytest.raises(NotFound) as caught:
-        grants.get(engine, grant.id[:-1])
+        grants.get(engine, "T0GC", grant.id[:-1])
     assert grant.id in caught.value.advice
 
 
@@ -149,9 +159,12 @@ def test_holding_a_role_for_a_while_is_not_having_it(engine: Engine) -> None:
     assert not person.holds("stakeholder")
 
 
-def break_glass(engine: Engine, user: str = "U0ML1", role: str = "ml-engineer", **given: Any) -> Reply:
+def break_glass(
+    engine: Engine, user: str = "U0ML1", role: str = "ml-engineer", notify: str = "C0PROD", **given: Any
+) -> Reply:
     given = {"resource": "groundcrew-prod-detector", "reason": "down"} | given
-    return elevation.break_glass(context(engine, user, role, notify={"ml-engineer": "C0PROD"}), **given)
+    named = {"ml-engineer": notify} if notify else {}
+    return elevation.break_glass(context(engine, user, role, notify=named), **given)
 
 
 def test_break_glass_tells_the_channel_and_everybody_who_was_skipped(engine: Engine) -> None:
@@ -163,6 +176,10 @@ def test_break_glass_tells_the_channel_and_everybody_who_was_skipped(engine: Eng
     assert [elevation.touches(glass, env) for env in ("prod", "staging", "dev", None)] == [True, False, False, False]
     with pytest.raises(Refused, match="already"):
         break_glass(engine)
+
+
+def test_a_channel_hears_of_break_glass_even_where_the_access_file_names_none(engine: Engine) -> None:
+    assert [each.to for each in break_glass(engine, notify="").also] == ["C0ALERTS", "U0ML2"]
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,35 @@ ALLOW = statement("Deploy", "Allow", "cloudformation:CreateStack")
 def test_a_verdict_in_words(rules: list[dict[str, Any]], decision: tuple[bool, bool, bool], said: str) -> None:
     verdict = Verdict(Call("cloudformation:CreateStack", STACK), *decision)
     assert why(verdict, Rules(Iam(*rules), NAMES, "data-scientist")).startswith(said)
+
+
+ROLE_ARN = ("cloudformation:RoleArn", "arn:aws:iam::123456789012:role/groundcrew-prod-deploy")
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ({}, True),
+        ({"StringEquals": {"cloudformation:rolearn": ["other", ROLE_ARN[1]]}}, True),
+        ({"StringEquals": {"cloudformation:RoleArn": "other"}}, False),
+        ({"StringEquals": {"aws:ResourceTag/Environment": "prod"}}, False),
+        ({"StringLike": {"cloudformation:RoleArn": "*:role/groundcrew-prod-*"}}, True),
+        ({"StringLike": {"cloudformation:RoleArn": "*:role/groundcrew-dev-*"}}, False),
+        ({"Null": {"aws:PrincipalTag/approval": "true"}}, True),
+        ({"Null": {"aws:PrincipalTag/approval": "false"}}, False),
+        ({"Null": {"cloudformation:RoleArn": False}}, True),
+        ({"StringEquals": {"aws:SourceIdentity": "${aws:PrincipalTag/name}"}}, True),
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, True),
+        ({"StringLike": {"cloudformation:RoleArn": "*"}, "Null": {"aws:PrincipalTag/approval": "false"}}, False),
+    ],
+)
+def test_the_statement_named_is_one_whose_conditions_hold(condition: dict[str, Any], holds: bool) -> None:
+    call = Call("cloudformation:CreateStack", STACK, (ROLE_ARN,))
+    first = statement("First", "Allow", "cloudformation:CreateStack", **condition)
+    rules = Rules(Iam(first, statement("Second", "Allow", "cloudformation:*")), NAMES, "ml-engineer")
+    named = "First" if holds else "Second"
+    assert why(Verdict(call, True, False, True), rules) == f"allowed by {named} of work"
+    deny = statement("First", "Deny", "cloudformation:CreateStack", **condition)
+    others = statement("Second", "Deny", "cloudformation:*"), ALLOW
+    said = why(Verdict(call, False, True, True), Rules(Iam(deny, *others), NAMES, "ml-engineer"))
+    assert said == "denied by Wall of groundcrew-boundary"  # not "unless approved": the role's own Deny stays

@@ -95,7 +95,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_the_project_s_own_files_are_good() -> None:
     assert set(load(ROOT / "iam" / "access.yaml").roles.values()) == set(ROLES)
     sandbox = load(ROOT / "sandbox" / "config" / "access.yaml")
-    assert sandbox.members("ml-engineer") == ["U0ML1", "U0ML2"]
+    assert sandbox.members("ml-engineer") == ["U0ML1", "U0ML2", "U0GONE"]
     assert sandbox.role_of("T0GC", "U0NEW") is None
 
 

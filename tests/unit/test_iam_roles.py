@@ -224,7 +224,7 @@ CASES = [
     ("observer", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/prod/mlflow/1/a.png", {}, NO),
     ("observer", "sagemaker:StopPipelineExecution", sagemaker("pipeline/groundcrew-dev-detector/execution/a"), {}, NO),
     # the record: read by those who answer for it, added to by the bot, changed by nobody
-    ("bot", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/anchors/2026/01/02/000000000003.json", {}, YES),
+    ("bot", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/anchors/000000000003-ab.json", {}, YES),
     ("bot", "s3:PutObject", f"arn:aws:s3:::{AUDIT}/cloudtrail/x", {}, NO),
     ("bot", "s3:PutObjectRetention", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
     ("bot", "s3:DeleteObject", f"arn:aws:s3:::{AUDIT}/anchors/x", {}, NO),
@@ -366,6 +366,7 @@ def test_the_bot_takes_a_person_s_role_only_with_the_person_s_stamp(role: str) -
     stamp = {"sts:sourceidentity": ("T0GC.U0DS1",)}
     assert takes(role, "bot", **stamp)
     assert not takes(role, "bot")
+    assert not takes(role, "bot", **{"sts:sourceidentity": ("system.watcher",)}), "a machine has no person's role"
     assert takes(role, "bot", "sts:TagSession", **stamp, **{"aws:tagkeys": ("approval", "requester")})
     assert not takes(role, "bot", "sts:TagSession", **stamp, **{"aws:tagkeys": ("approval", "Environment")})
     assert not takes(role, "stranger", **stamp)
@@ -392,6 +393,21 @@ def test_the_observer_is_the_system_and_services_take_their_own_roles() -> None:
     assert not takes("dev-execution", "cloudformation.amazonaws.com")
     assert takes("prod-deploy", "cloudformation.amazonaws.com")
     assert not takes("prod-deploy", "bot", **{"sts:sourceidentity": ("T0GC.U0DS1",)})
+
+
+def logs(group: str, stream: str = "") -> str:
+    return f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/{group}:log-stream:{stream}"
+
+
+@pytest.mark.parametrize(("own", "other"), [("dev", "prod"), ("staging", "prod"), ("prod", "dev")])
+def test_no_environment_writes_another_s_log(own: str, other: str) -> None:
+    for action in ("logs:CreateLogStream", "logs:PutLogEvents"):
+        for group in ("TrainingJobs", "ProcessingJobs"):
+            assert ask(f"{own}-execution", action, logs(group, f"groundcrew-{own}-train-a/algo-1")).allowed
+            assert not ask(f"{own}-execution", action, logs(group, f"groundcrew-{other}-train-a/algo-1")).allowed
+        assert ask(f"{own}-execution", action, logs(f"Endpoints/groundcrew-{own}-detector", "v/i")).allowed
+        assert not ask(f"{own}-execution", action, logs(f"Endpoints/groundcrew-{other}-detector", "v/i")).allowed
+        assert ask(f"{own}-execution", action, logs("ProcessingJobs", "model-monitoring-202601010000-a/x")).allowed
 
 
 def test_every_human_role_is_bounded_and_nothing_allows_everything_everywhere() -> None:

@@ -261,7 +261,7 @@ def test_a_report_goes_over_all_environments(engine: Engine) -> None:
         "all environments · since",
     ):
         assert words in shown(reply), words
-    assert "a4" not in shown(reply) and "dddd" not in shown(reply)
+    assert "trouble a4" not in shown(reply) and "dddd" not in shown(reply)
     (menu,) = [action for action in reply.actions if isinstance(action, Menu)]
     assert menu.options[1].command == "pipeline show bbbb2222 --env dev"
     for option in [*menu.options, *(each for each in reply.actions if isinstance(each, Action))]:

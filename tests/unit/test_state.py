@@ -131,17 +131,34 @@ def test_an_approval_is_found_as_people_type_it_and_missing_ones_name_the_neares
     row = opened(engine)
     assert len(row.id) == 6
     assert row.id.startswith("A")
-    assert approvals.get(engine, row.id.upper()).facts == (("mAP50", "0.9"),)
+    assert approvals.get(engine, "T0GC", row.id.upper()).facts == (("mAP50", "0.9"),)
     with pytest.raises(NotFound) as caught:
-        approvals.get(engine, row.id[:-1])
+        approvals.get(engine, "T0GC", row.id[:-1])
     assert row.id in caught.value.advice
+
+
+def test_a_request_is_for_the_people_of_its_workspace(engine: Engine) -> None:
+    row = opened(engine)
+    assert approvals.list(engine, "T0BB") == []
+    for ask in (
+        lambda: approvals.get(engine, "T0BB", row.id),
+        lambda: approvals.decide(engine, "T0BB", row.id, by="U0ML2", approve=True),
+        lambda: approvals.decide(engine, "T0BB", row.id, by="U0ML2", approve=False),
+    ):
+        with pytest.raises(NotFound) as caught:
+            ask()
+        assert row.id not in caught.value.advice
+    approvals.decide(engine, "T0GC", row.id, by="U0ML2", approve=True)
+    with pytest.raises(NotFound):
+        approvals.consume(engine, "T0BB", row.id, by="U0ML2")
+    assert approvals.get(engine, "T0GC", row.id).state == "approved"
 
 
 def test_nobody_approves_their_own_request_but_may_withdraw_it(engine: Engine) -> None:
     row = opened(engine)
     with pytest.raises(Refused, match="yourself"):
-        approvals.decide(engine, row.id, by="U0ML1", approve=True)
-    assert approvals.decide(engine, row.id, by="U0ML1", approve=False).state == "rejected"
+        approvals.decide(engine, "T0GC", row.id, by="U0ML1", approve=True)
+    assert approvals.decide(engine, "T0GC", row.id, by="U0ML1", approve=False).state == "rejected"
 
 
 def test_of_many_who_decide_at_once_one_wins(engine: Engine) -> None:
@@ -151,7 +168,7 @@ def test_of_many_who_decide_at_once_one_wins(engine: Engine) -> None:
     def press(user: str) -> bool:
         start.wait()
         try:
-            approvals.decide(engine, row.id, by=user, approve=True)
+            approvals.decide(engine, "T0GC", row.id, by=user, approve=True)
         except Refused as error:
             assert "already" in error.message
             return False
@@ -164,23 +181,23 @@ def test_of_many_who_decide_at_once_one_wins(engine: Engine) -> None:
 def test_an_approval_is_used_once_and_only_by_who_gave_it(engine: Engine) -> None:
     row = opened(engine)
     with pytest.raises(Refused):
-        approvals.consume(engine, row.id, by="U0ML2")
-    approvals.decide(engine, row.id, by="U0ML2", approve=True)
+        approvals.consume(engine, "T0GC", row.id, by="U0ML2")
+    approvals.decide(engine, "T0GC", row.id, by="U0ML2", approve=True)
     with pytest.raises(Refused):
-        approvals.consume(engine, row.id, by="U0ML3")
-    assert approvals.consume(engine, row.id, by="U0ML2").state == "consumed"
+        approvals.consume(engine, "T0GC", row.id, by="U0ML3")
+    assert approvals.consume(engine, "T0GC", row.id, by="U0ML2").state == "consumed"
     with pytest.raises(Refused, match="carried out"):
-        approvals.consume(engine, row.id, by="U0ML2")
+        approvals.consume(engine, "T0GC", row.id, by="U0ML2")
 
 
 def test_time_ends_an_approval(engine: Engine) -> None:
     row = opened(engine, timedelta(seconds=-1))
     with pytest.raises(Refused, match="expired"):
-        approvals.decide(engine, row.id, by="U0ML2", approve=True)
-    assert approvals.get(engine, row.id).state == "expired"
+        approvals.decide(engine, "T0GC", row.id, by="U0ML2", approve=True)
+    assert approvals.get(engine, "T0GC", row.id).state == "expired"
     assert [ended.id for ended in approvals.expire(engine)] == [row.id]
     assert approvals.expire(engine) == []
-    assert approvals.list(engine) == []
+    assert approvals.list(engine, "T0GC") == []
 
 
 def test_the_fingerprint_changes_with_anything_that_was_approved() -> None:
