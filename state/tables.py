@@ -234,10 +234,11 @@ subjects = Table(
     _moment("reopened_at"),
     _moment("fired_at"),
     _moment("cleared_at"),
+    _moment("succeeded_at"),
     _moment("changed_at", now=True),
 )
 Index("subjects_alert", subjects.c.alert, postgresql_where=subjects.c.alert.is_not(None))
-Index("subjects_family", subjects.c.family, subjects.c.cleared_at)
+Index("subjects_family", subjects.c.family, subjects.c.succeeded_at)
 
 alerts = Table(
     "alerts",

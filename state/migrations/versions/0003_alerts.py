@@ -38,11 +38,12 @@ def upgrade() -> None:
         sa.Column("reopened_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fired_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("succeeded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("arn"),
     )
     op.create_index("subjects_alert", "subjects", ["alert"], postgresql_where=sa.text("alert IS NOT NULL"))
-    op.create_index("subjects_family", "subjects", ["family", "cleared_at"])
+    op.create_index("subjects_family", "subjects", ["family", "succeeded_at"])
     op.create_table(
         "alerts",
         sa.Column("id", sa.Text(), nullable=False),
