@@ -19,7 +19,7 @@ from commands.reply import Action, Code, Fact, Mention, Moment, Reply, Table, Te
 from commands.wording import day, duration, shorten
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
-from state import alerts
+from state import alerts, handling
 from state.alerts import AlertRow
 
 HANDLERS: Allowed = MappingProxyType({"data-scientist": ("dev",), "ml-engineer": ENVIRONMENTS})
@@ -88,7 +88,7 @@ def ack(ctx: Context, id: Id) -> Reply:
     """Say that you have seen it: nobody is reminded any more."""
     row = _handled(ctx, id)
     return _changed(
-        ctx, row, "Acknowledged", lambda connection: alerts.acknowledge(connection, row.id, ctx.person.user)
+        ctx, row, "Acknowledged", lambda connection: handling.acknowledge(connection, row.id, ctx.person.user)
     )
 
 
@@ -103,7 +103,7 @@ def assign(
     row, me = _handled(ctx, id), ctx.person.user
     user = _person(ctx, to, row) if to else me
     reply = _changed(
-        ctx, row, "Assigned", lambda connection: alerts.assign(connection, row.id, user, by=me, anyway=bool(to))
+        ctx, row, "Assigned", lambda connection: handling.assign(connection, row.id, user, by=me, anyway=bool(to))
     )
     if user == me:
         return reply
@@ -122,7 +122,7 @@ def resolve(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
     """End an alert; the next failure fires it again."""
     row = _handled(ctx, id)
     return _changed(
-        ctx, row, "Resolved", lambda connection: alerts.resolve(connection, row.id, ctx.person.user, reason.strip())
+        ctx, row, "Resolved", lambda connection: handling.resolve(connection, row.id, ctx.person.user, reason.strip())
     )
 
 
@@ -145,7 +145,7 @@ def mute(
             "A mute lasts from a minute to 30 days.", "Resolve what is over; change the route of what is noise."
         )
     with ctx.state.begin() as connection:
-        alerts.mute(connection, row.family, ctx.person.user, ends, reason.strip())
+        handling.mute(connection, row.family, ctx.person.user, ends, reason.strip())
     return _done(
         f"Muted for {duration((ends - now).total_seconds())}",
         row,
@@ -159,7 +159,7 @@ def unmute(ctx: Context, id: Id) -> Reply:
     """End a mute before its time."""
     row = _handled(ctx, id)
     with ctx.state.begin() as connection:
-        if not alerts.unmute(connection, row.family, ctx.person.user):
+        if not handling.unmute(connection, row.family, ctx.person.user):
             raise Refused(f"{row.id[:8]} is not muted.", f"`alerts show {row.id[:8]}` shows how it stands.")
     return _done("Unmuted", row, ["What happens to ", Code(row.family), " is posted again."], [])
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from state import alerts, database, happenings, live, tables
+from state import alerts, database, handling, happenings, live, tables
 from state.grouping import News, Place, alert_id
 from state.subjects import Subject
 
@@ -114,8 +114,8 @@ def test_what_comes_back_within_the_window_fires_the_same_alert_again_and_nobody
     put(engine, news("a1", "alarm", 1, "fires"))
     first = one(engine)
     with engine.begin() as connection:
-        alerts.acknowledge(connection, first.id, "U0DS1")
-        alerts.resolve(connection, first.id, "U0DS1")
+        handling.acknowledge(connection, first.id, "U0DS1")
+        handling.resolve(connection, first.id, "U0DS1")
     put(engine, news("a1", "alarm", 2, "fires"))
     again = one(engine)
     assert (again.id, again.state, again.count) == (first.id, "firing", 2)

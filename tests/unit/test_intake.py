@@ -215,6 +215,23 @@ def test_silence_of_sqs_is_said_once_in_the_fallback_channel_and_cleared(
     until(lambda: rows(engine, "SELECT state FROM alerts") == [("resolved",)])
 
 
+def test_what_was_received_before_sqs_fell_silent_is_taken_in_at_once(
+    engine: Engine, sqs: FakeSqs, intake: Intake, notice: Notice, stop: threading.Event
+) -> None:
+    polls: list[str] = []
+
+    def second_fails() -> None:
+        polls.append("")
+        if len(polls) == 2:
+            stop.set()  # the reader ends after this batch
+            raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "ReceiveMessage")
+
+    sqs.before["receive"] = second_fails
+    sqs.send(EVENTS, job_event("a-1", "Failed"))
+    assert len(Reader(Queue(EVENTS, lambda: sqs), intake, notice, stop)._gather()) == 1
+    assert len(polls) == 2
+
+
 def test_a_later_leader_clears_what_an_earlier_one_said(engine: Engine, intake: Intake) -> None:
     Notice(engine, intake, EVENTS, "reading").say("does not answer", "Events cannot be read", "x")
     later = Notice(engine, intake, EVENTS, "reading")
