@@ -46,6 +46,8 @@ def list_(
     firing = [row for row in rows if row.state == "firing"]
     if not rows:
         return Reply(title="No alert is firing" if not all else "There are no alerts", actions=_history_of(all, env))
+    with ctx.state.begin() as connection:
+        muted = alerts.muted_families(connection)
     critical = sum(row.severity == "critical" for row in firing)
     title = (
         f"{len(firing)} {'alerts are' if len(firing) != 1 else 'alert is'} firing" if firing else "No alert is firing"
@@ -55,7 +57,7 @@ def list_(
         context=f"the newest {_MOST}" if len(rows) == _MOST else "",
         table=Table(
             ("Alert", "State", "Severity", "Environment", "What", "Times", "Last"),
-            [_line(row) for row in rows],
+            [_line(row, row.family in muted) for row in rows],
             "Alerts",
         ),
         actions=[*(Action(f"Show {row.id[:8]}", f"alerts show {row.id}") for row in rows[:5]), *_history_of(all, env)],
@@ -244,10 +246,11 @@ def _person(ctx: Context, named: str, row: AlertRow) -> str:
     return user
 
 
-def _line(row: AlertRow) -> tuple[str, ...]:
+def _line(row: AlertRow, muted: bool) -> tuple[str, ...]:
     state: str = row.state
     if state == "firing":
         state = "assigned" if row.assigned_to else "acknowledged" if row.acknowledged_by else "firing"
+        state += ", muted" if muted else ""
     title = shorten(" ".join(row.title.split()), 80)
     return (row.id[:8], state, row.severity, row.environment or "–", title, str(row.count), day(row.last_at))
 

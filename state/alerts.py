@@ -244,6 +244,11 @@ def muted(connection: Connection, family: str) -> Mute | None:
     return None if row is None else Mute(**row._mapping)
 
 
+def muted_families(connection: Connection) -> set[str]:
+    """The families of which nothing is posted now."""
+    return set(connection.scalars(select(mutes.c.family).where(MUTED)))
+
+
 CRITICAL_FIRST = alerts.c.severity != "critical"
 MUTED = mutes.c.ended_at.is_(None) & (mutes.c.until > func.now())
 

@@ -18,7 +18,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 metadata = MetaData()
 
@@ -253,7 +253,7 @@ alerts = Table(
     Column("last_state", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("text", Text, nullable=False, server_default=""),
-    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("facts", JSON, nullable=False, server_default=text("'{}'")),  # as JSONB it would lose its order
     Column("count", Integer, nullable=False, server_default="1"),
     Column("route", Text, nullable=False),
     Column("channel", Text),

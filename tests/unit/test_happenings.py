@@ -195,6 +195,12 @@ def test_what_is_only_told_has_one_message_a_subject_and_none_without_a_channel(
     assert found == [("info", "approved", 2), ("info", "pending", 1)]
 
 
+def test_facts_stay_in_their_order(engine: Engine) -> None:
+    facts = {"Source": "aws.sagemaker", "Account": "1", "n": "3", "about": "x"}
+    put(engine, news("a1", "failed", 1, "fires", facts=facts))
+    assert list(alerts.listed(engine)[0].facts) == ["Source", "Account", "n", "about"]
+
+
 def test_what_is_only_recorded_is_not_drawn(engine: Engine) -> None:
     put(engine, news("a1", "failed", 1, "fires", place=replace(PLACE, channel=None)))
     assert (one(engine).channel, one(engine).dirty) == (None, False)

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 revision = "0003"
 down_revision = "0002"
@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.Column("last_state", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), server_default="", nullable=False),
-        sa.Column("facts", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("facts", JSON(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("count", sa.Integer(), server_default="1", nullable=False),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=True),
