@@ -16,7 +16,7 @@ from sandbox.person import Json, Person, blocks, buttons, moment
 from tests.conftest import Sandbox
 from tests.scenario.test_burst import visible_again_after
 
-HOSTILE = "<!channel> *now* <https://evil.example|the runbook> `rm` :fire: &lt;@U0ML1&gt;"
+HOSTILE = "<!channel> *now* <https://evil.example|the runbook> `rm` :fire: <@U0ML1>"
 
 
 @pytest.fixture
@@ -44,14 +44,15 @@ def fires(sandbox: Sandbox, team: Person, name: str, reason: str = "Threshold Cr
     return team.sees("Warning:", name, after=happens(sandbox, alarm(name, "ALARM", reason)))
 
 
-def texts(part: Any) -> list[str]:
-    """What of a message Slack reads as markup."""
+def obeyed(part: Any) -> list[Any]:
+    """What in blocks calls somebody, leads elsewhere or is a picture of a word: nothing an event says may."""
     if isinstance(part, list):
-        return [text for each in part for text in texts(each)]
+        return [found for each in part for found in obeyed(each)]
     if not isinstance(part, dict):
         return []
-    own = [part["text"]] if part.get("type") == "mrkdwn" else []
-    return [*own, *texts([*part.values()])]
+    markup = part.get("type") == "mrkdwn" and any(mark in part["text"] for mark in ("<!", "<@", "<http"))
+    calls = part.get("type") in ("broadcast", "user", "usergroup", "link", "emoji")
+    return [*([part] if markup or calls else []), *obeyed([*part.values()])]
 
 
 def test_an_alert_is_acknowledged_muted_assigned_and_resolved_in_its_message(sandbox: Sandbox, team: Person) -> None:
@@ -100,9 +101,8 @@ def test_what_comes_back_is_the_same_message_and_the_event_that_clears_it_ends_i
 def test_hostile_text_is_shown_and_not_obeyed(sandbox: Sandbox, team: Person) -> None:
     name = "groundcrew-dev-detector-hostile"
     message = fires(sandbox, team, name, HOSTILE)
-    sent = [text for text in texts(blocks(message)) if "channel" in text]
-    assert "".join(sent).count("&lt;!channel&gt;") == 1, sent
-    assert not any("<!channel>" in text or "<https://evil" in text or "<@U0ML1>" in text for text in sent), sent
+    assert HOSTILE in message["words"]
+    assert obeyed(blocks(message)) == []
     happens(sandbox, alarm(name, "OK"))
     team.sees("Resolved:", ts=message["ts"])
 
@@ -126,7 +126,7 @@ def test_a_pasted_event_is_tried_without_doing_anything(sandbox: Sandbox, team: 
     empty = ml.asks("alerts test {}", "Test: it would post a message")
     ml.sees("Preview: Event not understood", after=empty["ts"])
     ml.asks("alerts test {broken", "That is no event", "from { to }")
-    assert name not in ml.asks("alerts list --all", "Alerts")["words"]
+    assert name not in ml.asks("alerts list --all", "State", "Severity")["words"]
 
 
 @pytest.fixture
