@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -129,22 +128,24 @@ def test_a_pasted_event_is_tried_without_doing_anything(sandbox: Sandbox, team: 
     assert name not in ml.asks("alerts list --all", "State", "Severity")["words"]
 
 
-@pytest.fixture
-def no_staging(sandbox: Sandbox) -> Iterator[None]:
-    """#ml-staging is archived for a while."""
-    sandbox.slack.act("channel", channel="C0STAGING", is_archived=True)
-    yield
-    sandbox.slack.act("channel", channel="C0STAGING", is_archived=False)
-
-
-def test_what_is_for_an_archived_channel_comes_to_the_fallback_channel_which_is_told_once(
-    sandbox: Sandbox, team: Person, no_staging: None
+@pytest.mark.parametrize(
+    ("closed", "opened", "why"),
+    [
+        ({"is_archived": True}, {"is_archived": False}, "it is archived. Unarchive it"),
+        ({"member": False}, {"member": True}, "Groundcrew is not a member. Type `/invite @groundcrew` there"),
+    ],
+)
+def test_what_is_for_a_channel_that_cannot_be_reached_comes_to_the_fallback_channel_which_is_told_once(
+    sandbox: Sandbox, team: Person, closed: Json, opened: Json, why: str
 ) -> None:
-    name = "groundcrew-staging-detector-latency"
-    before = happens(sandbox, alarm(name, "ALARM"))
-    message = team.sees("Warning:", name, "Meant for <#C0STAGING>", after=before)
-    report = team.sees("Nothing can be posted in <#C0STAGING>: it is archived", after=before)
-    sandbox.slack.act("channel", channel="C0STAGING", is_archived=False)
+    name = f"groundcrew-staging-detector-{next(iter(closed)).replace('_', '-')}"
+    sandbox.slack.act("channel", channel="C0STAGING", **closed)
+    try:
+        before = happens(sandbox, alarm(name, "ALARM"))
+        message = team.sees("Warning:", name, "Meant for <#C0STAGING>", after=before)
+        report = team.sees("Nothing can be posted in <#C0STAGING>:", why, after=before)
+    finally:
+        sandbox.slack.act("channel", channel="C0STAGING", **opened)
     happens(sandbox, alarm(name, "OK"))
     team.sees("Resolved:", ts=message["ts"])
     happens(sandbox, alarm(f"{name}-2", "ALARM"))
