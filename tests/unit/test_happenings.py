@@ -174,6 +174,15 @@ def test_what_a_live_message_follows_opens_no_alert_and_is_looked_at_at_once(eng
     assert one(engine).family == "family-of-b"
 
 
+def test_what_can_no_longer_be_shown_in_its_message_opens_an_alert(engine: Engine) -> None:
+    failed = news("a1", "failed", 1, "fires", topic="execution")
+    with engine.begin() as connection:
+        live.follow(connection, kind="execution", arn=failed.subject, slot="s1", invocation="i")
+        live.unfollow(connection, "s1")
+    put(engine, failed)
+    assert one(engine).state == "firing"
+
+
 def test_what_had_ended_is_followed_again_when_somebody_retries_it(engine: Engine) -> None:
     failed = news("a1", "failed", 1, "fires", ended=True, reopens=True, topic="execution")
     with engine.begin() as connection:
