@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from benchmarks import burst
 from benchmarks.alerts import address, repeated, unposted
-from benchmarks.burst import ROUTES, left, missing, operator, queued, send
+from benchmarks.burst import ROUTES, left, missing, operator, queued, send, taken
 from benchmarks.figures import ROOT, Figure, Figures, main, sandbox, say
 from benchmarks.live import calls
 from sandbox.person import Slack
@@ -97,7 +97,8 @@ def killed(state: Path, settings: Mapping[str, str], engine: Engine, slack: Slac
             leader.kill()
             those.remove(leader)
             those.append(Worker(settings, state / f"worker-{number + 3}.log"))
-        say(f"{KILLS} kills in {time.time() - began:.0f} s, {taken(engine)} of {len(wanted.bodies)} events taken in")
+        so_far = f"{taken(engine, wanted)} of {len(wanted.bodies)} events taken in"
+        say(f"{KILLS} kills in {time.time() - began:.0f} s, {so_far}")
         over.set()
         sending.join()
         while left(sqs) or queued(engine):
@@ -119,12 +120,6 @@ def next_leader(those: deque[Worker], began: float) -> Worker:
         if time.time() - began > LONGEST_S or any(each.process.poll() is not None for each in those):
             raise RuntimeError(f"no leader; see {[str(each.log) for each in those]}")
         time.sleep(0.02)
-
-
-def taken(engine: Engine) -> int:
-    """Different events taken in."""
-    with engine.begin() as connection:
-        return connection.scalar(text("SELECT count(*) FROM events")) or 0
 
 
 @contextmanager

@@ -135,10 +135,17 @@ def left(sqs: Any) -> int:
     return sum(int(each[name]) for each in found for name in names)
 
 
+def taken(engine: Engine, wanted: Burst) -> int:
+    """How many different events of the burst are in the database; a sandbox has trainings of its own."""
+    query = text("SELECT count(*) FROM events WHERE lower(subject) = ANY(:arns)")
+    with engine.begin() as connection:
+        return connection.scalar(query, {"arns": [arn.lower() for arn in wanted.states]}) or 0
+
+
 def missing(engine: Engine, wanted: Burst) -> int:
     """How much of the burst's effect is not in the database: events, states of jobs, failures on alerts."""
+    events = taken(engine, wanted)
     with engine.begin() as connection:
-        events = connection.scalar(text("SELECT count(*) FROM events WHERE kind LIKE 'SageMaker Training%'")) or 0
         states = {row.arn: row.state for row in connection.execute(text("SELECT arn, state FROM subjects"))}
         firing = text("SELECT family, sum(count) AS count FROM alerts WHERE state = 'firing' GROUP BY family")
         counts = {row.family: int(row.count) for row in connection.execute(firing)}

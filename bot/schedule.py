@@ -140,6 +140,8 @@ class Scheduler:
             return
         try:
             reply = self._reports[row.report](self._context(row, due.period), since)
+        except SQLAlchemyError:
+            raise  # the period is not dealt with: it is looked at again
         except Exception as error:
             log.warning("schedule %s: the report cannot be drawn", name, exc_info=True)
             self._failed(row, due, error)

@@ -89,7 +89,9 @@ class Watcher:
         except Exception:
             # Whatever broke this look, the message keeps its last state and the next look may work.
             log.warning("looking at %s failed", row.arn, exc_info=True)
-            return self._note(row, None, ended=row.errors + 1 >= GIVE_UP_AFTER, errors=row.errors + 1)
+            if row.errors + 1 >= GIVE_UP_AFTER:
+                return self._give_up(row)
+            return self._note(row, None, ended=False, errors=row.errors + 1)
         if done and row.kind == "execution" and not went_well(reply):
             close_tracking(ctx, row.arn)
         return self._note(row, reply, ended=done)
@@ -112,6 +114,12 @@ class Watcher:
                     picture_name=reply.picture.name if reply and reply.picture else None,
                     invocation=row.invocation,
                 )
+
+    def _give_up(self, row: LiveRow) -> None:
+        """Leave the message as it is; what becomes of the thing is said by an alert, if its event comes."""
+        log.error("%s cannot be looked at and is followed no more", row.arn)
+        with self._engine.begin() as connection:
+            live.unfollow(connection, row.slot)
 
 
 def expire_approvals(engine: Engine, stop: threading.Event) -> None:

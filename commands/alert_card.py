@@ -90,9 +90,10 @@ def _text(row: AlertRow, mute: Mute | None) -> list[Inline]:
 
 def _how_often(row: AlertRow) -> list[Inline]:
     first, last = Moment(row.first_at.timestamp()), Moment(row.last_at.timestamp())
+    now = "" if row.topic == "unknown" else f", now {row.last_state}"
     if row.count == 1:
-        return ["Once, ", first, f", now {row.last_state}"]
-    return [Strong(f"{row.count} times"), " since ", first, ", last ", last, f", now {row.last_state}"]
+        return ["Once, ", first, now]
+    return [Strong(f"{row.count} times"), " since ", first, ", last ", last, now]
 
 
 def _next(row: AlertRow, mute: Mute | None) -> list[Inline]:
@@ -112,8 +113,8 @@ def _evidence(row: AlertRow) -> Mapping[str, Any]:
 
 def _facts(row: AlertRow) -> list[Fact]:
     found = _evidence(row)
-    # The facts of what is known name it in words; only of the rest is the ARN all there is.
-    facts = [] if row.facts and row.topic != "unknown" else [Fact("What", [Code(shorten(row.subject, 250))])]
+    # Facts name it in words; without any the ARN is all there is.
+    facts = [] if row.facts else [Fact("What", [Code(shorten(row.subject, 250))])]
     facts += [Fact("Failed step", str(found["step"]))] if found.get("step") else []
     facts += [Fact("Reason", shorten(str(found["reason"]), 280))] if found.get("reason") else []
     facts += [Fact("Not read", shorten(str(found["note"]), 280))] if found.get("note") else []

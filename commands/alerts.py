@@ -19,7 +19,7 @@ from commands.reply import Action, Code, Fact, Mention, Moment, Reply, Table, Te
 from commands.wording import day, duration, shorten
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
-from state import alerts
+from state import alerts, handling
 from state.alerts import AlertRow
 
 HANDLERS: Allowed = MappingProxyType({"data-scientist": ("dev",), "ml-engineer": ENVIRONMENTS})
@@ -46,6 +46,8 @@ def list_(
     firing = [row for row in rows if row.state == "firing"]
     if not rows:
         return Reply(title="No alert is firing" if not all else "There are no alerts", actions=_history_of(all, env))
+    with ctx.state.begin() as connection:
+        muted = alerts.muted_families(connection)
     critical = sum(row.severity == "critical" for row in firing)
     title = (
         f"{len(firing)} {'alerts are' if len(firing) != 1 else 'alert is'} firing" if firing else "No alert is firing"
@@ -55,7 +57,7 @@ def list_(
         context=f"the newest {_MOST}" if len(rows) == _MOST else "",
         table=Table(
             ("Alert", "State", "Severity", "Environment", "What", "Times", "Last"),
-            [_line(row) for row in rows],
+            [_line(row, row.family in muted) for row in rows],
             "Alerts",
         ),
         actions=[*(Action(f"Show {row.id[:8]}", f"alerts show {row.id}") for row in rows[:5]), *_history_of(all, env)],
@@ -88,7 +90,7 @@ def ack(ctx: Context, id: Id) -> Reply:
     """Say that you have seen it: nobody is reminded any more."""
     row = _handled(ctx, id)
     return _changed(
-        ctx, row, "Acknowledged", lambda connection: alerts.acknowledge(connection, row.id, ctx.person.user)
+        ctx, row, "Acknowledged", lambda connection: handling.acknowledge(connection, row.id, ctx.person.user)
     )
 
 
@@ -103,7 +105,7 @@ def assign(
     row, me = _handled(ctx, id), ctx.person.user
     user = _person(ctx, to, row) if to else me
     reply = _changed(
-        ctx, row, "Assigned", lambda connection: alerts.assign(connection, row.id, user, by=me, anyway=bool(to))
+        ctx, row, "Assigned", lambda connection: handling.assign(connection, row.id, user, by=me, anyway=bool(to))
     )
     if user == me:
         return reply
@@ -122,7 +124,7 @@ def resolve(ctx: Context, id: Id, *, reason: Reason = "") -> Reply:
     """End an alert; the next failure fires it again."""
     row = _handled(ctx, id)
     return _changed(
-        ctx, row, "Resolved", lambda connection: alerts.resolve(connection, row.id, ctx.person.user, reason.strip())
+        ctx, row, "Resolved", lambda connection: handling.resolve(connection, row.id, ctx.person.user, reason.strip())
     )
 
 
@@ -145,7 +147,7 @@ def mute(
             "A mute lasts from a minute to 30 days.", "Resolve what is over; change the route of what is noise."
         )
     with ctx.state.begin() as connection:
-        alerts.mute(connection, row.family, ctx.person.user, ends, reason.strip())
+        handling.mute(connection, row.family, ctx.person.user, ends, reason.strip())
     return _done(
         f"Muted for {duration((ends - now).total_seconds())}",
         row,
@@ -159,7 +161,7 @@ def unmute(ctx: Context, id: Id) -> Reply:
     """End a mute before its time."""
     row = _handled(ctx, id)
     with ctx.state.begin() as connection:
-        if not alerts.unmute(connection, row.family, ctx.person.user):
+        if not handling.unmute(connection, row.family, ctx.person.user):
             raise Refused(f"{row.id[:8]} is not muted.", f"`alerts show {row.id[:8]}` shows how it stands.")
     return _done("Unmuted", row, ["What happens to ", Code(row.family), " is posted again."], [])
 
@@ -244,10 +246,11 @@ def _person(ctx: Context, named: str, row: AlertRow) -> str:
     return user
 
 
-def _line(row: AlertRow) -> tuple[str, ...]:
+def _line(row: AlertRow, muted: bool) -> tuple[str, ...]:
     state: str = row.state
     if state == "firing":
         state = "assigned" if row.assigned_to else "acknowledged" if row.acknowledged_by else "firing"
+        state += ", muted" if muted else ""
     title = shorten(" ".join(row.title.split()), 80)
     return (row.id[:8], state, row.severity, row.environment or "–", title, str(row.count), day(row.last_at))
 

@@ -53,8 +53,8 @@ def list_(ctx: Context) -> Reply:
     lines: list[Inline] = []
     for row in rows:
         following = table(row).after(datetime.now(UTC))
-        lines += [Code(row.name), f" {row.report} · {table(row).words()} · into ", Channel(row.channel)]
-        lines += [" · next ", Moment(following.at.timestamp()), *_last(row, runs.get(row.name))]
+        lines += [Code(row.name), f" posts {row.report} into ", Channel(row.channel), f", {table(row).words()}\n"]
+        lines += ["next ", Moment(following.at.timestamp()), *_last(row, runs.get(row.name))]
         lines += [" · set by ", Mention(row.user_id), "\n"]
     mine = rows[:5] if ctx.person.holds(SETTER) else []
     return Reply(

@@ -1,19 +1,18 @@
-"""Alerts: what was opened, who has it, when somebody is asked again. What opens and clears them is `state.happenings`.
+"""Alerts: what stands, its history, what is to be drawn. Events open and clear them (`state.happenings`), people handle
+them (`state.handling`), and what nobody handles is looked at again (`state.reminders`).
 
     firing ──resolve (a person) or the event that clears it──> resolved ──fires again in its window──> firing
     info      worth a message, needs nobody
 
-Acknowledged, assigned and muted are attributes of a firing alert. Every change is one compare-and-set, so that two
-people pressing at once have one effect. What people did is kept beside the events of the alert, as its history.
-A mute belongs to a family (one pipeline, one endpoint), not to one alert.
+Acknowledged, assigned and muted are attributes of a firing alert. What people did is kept beside the events of the
+alert, as its history. A mute belongs to a family (one pipeline, one endpoint), not to one alert.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -25,7 +24,6 @@ from sqlalchemy import (
     case,
     cast,
     func,
-    insert,
     null,
     or_,
     select,
@@ -35,11 +33,12 @@ from sqlalchemy import (
 
 from pipeline.errors import BadInput, NotFound
 from state.database import CHANNEL_ALERTS
-from state.tables import alerts, events, mutes, outbox, subjects
+from state.tables import alerts, events, mutes, outbox
 
 State = Literal["firing", "resolved", "info"]
 ACT = "act"
-"""The kind of an entry of the history that a person made; its subject is that person."""
+"""The kind of an entry of the history that a person made, its subject. Its fingerprint begins so, as no event's does:
+what an event calls its kind anybody may choose."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +174,11 @@ def history(connection: Connection, id: str, limit: int = 25) -> History:
     order = (events.c.at.desc(), events.c.received_at.desc(), events.c.fingerprint)
     rows = connection.execute(select(events).where(mine).order_by(*order).limit(limit)).all()
     total = connection.scalar(select(func.count()).select_from(events).where(mine)) or 0
-    entries = [Entry(row.at, row.state, row.title, row.subject if row.kind == ACT else None) for row in rows]
+    entries = [
+        Entry(row.at, row.state, row.title, row.subject if row.fingerprint.startswith(f"{ACT}:") else None)
+        for row in rows
+    ]
     return History(entries[::-1], total - len(entries))
-
-
-# What is to be drawn
 
 
 def wake(connection: Connection) -> None:
@@ -238,68 +237,16 @@ def explained(connection: Connection, id: str, evidence: Mapping[str, Any]) -> N
     wake(connection)
 
 
-# What people do
-
-
-def acknowledge(connection: Connection, id: str, user: str) -> AlertRow | None:
-    """Somebody has seen it: no more reminders. None when it is not firing or was acknowledged before."""
-    free = (alerts.c.state == "firing") & alerts.c.acknowledged_by.is_(None)
-    values = {"acknowledged_by": user, "acknowledged_at": func.now(), "remind_at": null()}
-    return _act(connection, id, free, values, user, "acknowledged")
-
-
-def assign(
-    connection: Connection, id: str, user: str, *, by: str | None = None, anyway: bool = False
-) -> AlertRow | None:
-    """Give it to somebody; that acknowledges it too. `by`: who says so, where that is another person.
-
-    None when it is not firing or, unless `anyway`, when somebody has it already.
-    """
-    free = (alerts.c.state == "firing") & alerts.c.assigned_to.is_distinct_from(user)
-    free = free if anyway else free & alerts.c.assigned_to.is_(None)
-    who = by or user
-    values = {
-        "assigned_to": user,
-        "acknowledged_by": func.coalesce(alerts.c.acknowledged_by, who),
-        "acknowledged_at": func.coalesce(alerts.c.acknowledged_at, func.now()),
-        "remind_at": null(),
-    }
-    return _act(connection, id, free, values, who, "assigned", "" if who == user else f"to {user}")
-
-
-def resolve(connection: Connection, id: str, user: str, reason: str = "") -> AlertRow | None:
-    """A person ends it, whatever its subjects say; a later failure fires again. None when it is not firing."""
-    values = {"resolved_by": user, "resolved_at": func.now(), "state": "resolved", "remind_at": null()}
-    values |= {"hold_until": null(), "escalate_at": null()}
-    row = _act(connection, id, alerts.c.state == "firing", values, user, "resolved", reason)
-    if row is not None:
-        connection.execute(update(subjects).where(subjects.c.alert == id).values(alert=null()))
-    return row
-
-
-def mute(connection: Connection, family: str, user: str, until: datetime, reason: str = "") -> Mute:
-    """Post nothing of this family until then; a newer mute takes the place of an older one."""
-    _end_mutes(connection, mutes.c.family == family)
-    values = {"id": f"M{secrets.token_hex(6)}", "family": family, "user_id": user, "reason": reason, "until": until}
-    made = Mute(**connection.execute(insert(mutes).values(values).returning(mutes)).one()._mapping)
-    until_words = f"until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    _redraw(connection, family, user, "muted", f"{until_words} · {reason}" if reason else until_words)
-    return made
-
-
-def unmute(connection: Connection, family: str, user: str) -> bool:
-    """Post again what happens to this family. False when it is not muted."""
-    if not _end_mutes(connection, (mutes.c.family == family) & (mutes.c.until > func.now())):
-        return False
-    _redraw(connection, family, user, "unmuted", "")
-    return True
-
-
 def muted(connection: Connection, family: str) -> Mute | None:
     """The mute that counts now."""
     newest = select(mutes).where(mutes.c.family == family, MUTED).order_by(mutes.c.created_at.desc()).limit(1)
     row = connection.execute(newest).one_or_none()
     return None if row is None else Mute(**row._mapping)
+
+
+def muted_families(connection: Connection) -> set[str]:
+    """The families of which nothing is posted now."""
+    return set(connection.scalars(select(mutes.c.family).where(MUTED)))
 
 
 CRITICAL_FIRST = alerts.c.severity != "critical"
@@ -310,55 +257,6 @@ def _counting(when: ColumnElement[bool], moment: ColumnElement[Any], after: time
     """The moment as it is or, where none runs and one should, a new one; none at all where none should run."""
     running = moment if after is None else func.coalesce(moment, func.now() + after)
     return case((when, running), else_=null())
-
-
-def _act(
-    connection: Connection,
-    id: str,
-    free: ColumnElement[bool],
-    values: Mapping[str, Any],
-    user: str,
-    what: str,
-    said: str = "",
-) -> AlertRow | None:
-    """One compare-and-set by a person, with its line in the history."""
-    change = update(alerts).where(alerts.c.id == id, free).values(**values, dirty=True)
-    row = connection.execute(change.returning(alerts)).one_or_none()
-    if row is None:
-        return None
-    _write(connection, [id], user, what, said)
-    wake(connection)
-    return row_of(row)
-
-
-def _redraw(connection: Connection, family: str, user: str, what: str, said: str) -> None:
-    """The firing alert of a family says what was done to the family."""
-    touched = (alerts.c.family == family) & ((alerts.c.state == "firing") | alerts.c.hold_until.is_not(None))
-    change = update(alerts).where(touched).values(dirty=True, hold_until=null()).returning(alerts.c.id)
-    _write(connection, list(connection.scalars(change)), user, what, said)
-    wake(connection)
-
-
-def _write(connection: Connection, ids: Sequence[str], user: str, what: str, said: str) -> None:
-    rows = [
-        {
-            "fingerprint": f"{ACT}:{secrets.token_hex(16)}",
-            "kind": ACT,
-            "subject": user,
-            "state": what,
-            "title": said,
-            "alert": id,
-            "at": func.now(),
-        }
-        for id in ids
-    ]
-    if rows:
-        connection.execute(insert(events).values(rows))
-
-
-def _end_mutes(connection: Connection, where: ColumnElement[bool]) -> Sequence[str]:
-    change = update(mutes).where(mutes.c.ended_at.is_(None), where).values(ended_at=func.now())
-    return list(connection.scalars(change.returning(mutes.c.family)))
 
 
 def row_of(row: Row[Any]) -> AlertRow:

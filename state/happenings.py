@@ -25,9 +25,6 @@ from state.tables import alerts, events, live, subjects
 KEEP = timedelta(days=15)
 """A repetition is recognised for so long: a day more than a queue keeps a message at most."""
 
-SUCCESS = "succeeded"
-"""How an execution ends that makes the earlier failures of its family history; one that was stopped does not."""
-
 Grouped = Mapping[str, Sequence[News]]
 """Events by the id of the alert they belong to."""
 
@@ -157,8 +154,8 @@ def _names(news: News) -> set[str]:
 def _cleared_families(connection: Connection, fresh: Sequence[News]) -> Mapping[str, datetime]:
     """When each family of executions last had a success."""
     names = {news.family for news in fresh if news.topic == "execution"}
-    well = subjects.c.family.in_(names) & (subjects.c.ended_state == SUCCESS) & subjects.c.cleared_at.is_not(None)
-    last = select(subjects.c.family, func.max(subjects.c.cleared_at)).where(well)
+    well = subjects.c.family.in_(names) & subjects.c.succeeded_at.is_not(None)
+    last = select(subjects.c.family, func.max(subjects.c.succeeded_at)).where(well)
     return dict(connection.execute(last.group_by(subjects.c.family)).all())
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, select, text, update
+from sqlalchemy import Connection, case, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from state.database import CHANNEL_LIVE
@@ -79,6 +79,6 @@ def shows(connection: Connection, arn: str, begins: str) -> bool:
     return connection.scalar(select(live.c.id).where(exact | now if begins else exact).limit(1)) is not None
 
 
-def end_slot(connection: Connection, slot: str) -> None:
-    """Stop following for a message that cannot be shown any more."""
-    connection.execute(update(live).where(live.c.slot == slot).values(ended=True))
+def unfollow(connection: Connection, slot: str) -> None:
+    """Stop following for a message that cannot be shown: what becomes of it is said as of what nobody follows."""
+    connection.execute(delete(live).where(live.c.slot == slot))

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, null, select, update
+from sqlalchemy import Connection, Row, Select, case, delete, func, null, select, update
 
 from state.outbox import NO_ROOT, OutboxRow, Priority, root_of, thread_of
 from state.tables import outbox
 
+KEEP = timedelta(days=15)
+"""How long a message without a slot is kept after it was queued: to see why it did not come, should somebody ask."""
 _URGENT_FIRST = (outbox.c.priority, outbox.c.queued_at, outbox.c.id)
 
 
@@ -156,6 +158,13 @@ def posted_within(connection: Connection, span: timedelta) -> bool:
     """Whether something was sent, or may have been, so short a time ago."""
     recent = (outbox.c.state == "sending") | (outbox.c.sent_at > func.now() - span)
     return connection.scalar(select(outbox.c.id).where(recent).limit(1)) is not None
+
+
+def forget(connection: Connection, limit: int = 1_000) -> int:
+    """Delete what was said long ago and is never edited again, `limit` at most. Returns how many."""
+    over = outbox.c.state.in_(["sent", "failed"]) & outbox.c.slot.is_(None) & (outbox.c.created_at < func.now() - KEEP)
+    old = select(outbox.c.id).where(over).order_by(outbox.c.id).limit(limit)
+    return connection.execute(delete(outbox).where(outbox.c.id.in_(old))).rowcount
 
 
 def _row(row: Row[Any]) -> OutboxRow:

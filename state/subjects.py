@@ -1,8 +1,8 @@
 """What a thing's state is, whatever the order in which its events came.
 
-Of every subject only the latest of each kind of event is kept: the latest of all, the latest that ended it, the latest
-that reopened it, the latest that fired and that cleared. Taking the later of two is commutative, associative and
-idempotent, so any order and any repetition of the same events leaves the same subject.
+Of every subject only the latest of each kind of event is kept: the latest of all, and the latest that ended it,
+reopened it, fired, cleared, was a success. Taking the later of two is commutative, associative and idempotent, so any
+order and any repetition of the same events leaves the same subject.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 Effect = Literal["fires", "clears", "tells", "moves"]
+SUCCESS = "succeeded"
+"""How an execution ends that makes the earlier failures of its family history; one that was stopped does not."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Subject:
     reopened_at: datetime | None = None
     fired_at: datetime | None = None
     cleared_at: datetime | None = None
+    succeeded_at: datetime | None = None
 
     @property
     def ended(self) -> bool:
@@ -58,6 +61,8 @@ class Subject:
             changes["fired_at"] = later(self.fired_at, at)
         if effect == "clears":
             changes["cleared_at"] = later(self.cleared_at, at)
+            if state == SUCCESS:  # kept although the subject may end otherwise later: it cleared its family
+                changes["succeeded_at"] = later(self.succeeded_at, at)
         return replace(self, **changes)  # type: ignore[arg-type]  # the names are this class's own
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 metadata = MetaData()
 
@@ -235,10 +235,11 @@ subjects = Table(
     _moment("reopened_at"),
     _moment("fired_at"),
     _moment("cleared_at"),
+    _moment("succeeded_at"),
     _moment("changed_at", now=True),
 )
 Index("subjects_alert", subjects.c.alert, postgresql_where=subjects.c.alert.is_not(None))
-Index("subjects_family", subjects.c.family, subjects.c.cleared_at)
+Index("subjects_family", subjects.c.family, subjects.c.succeeded_at)
 
 alerts = Table(
     "alerts",
@@ -253,7 +254,7 @@ alerts = Table(
     Column("last_state", Text, nullable=False),
     Column("title", Text, nullable=False),
     Column("text", Text, nullable=False, server_default=""),
-    Column("facts", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("facts", JSON, nullable=False, server_default=text("'{}'")),  # as JSONB it would lose its order
     Column("count", Integer, nullable=False, server_default="1"),
     Column("route", Text, nullable=False),
     Column("channel", Text),

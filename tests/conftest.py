@@ -19,7 +19,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from sandbox.person import Person, Slack, buttons
+from sandbox.person import Person, Slack, buttons, moment
 from sandbox.record import Record
 from tests.browser.visitor import Visitor
 from tests.chromium import find
@@ -152,11 +152,10 @@ def training(sandbox: Sandbox, browser: Browser) -> Training:
     """Type `/mlops pipeline run` on the page and watch the message that answers."""
     visitor = Visitor(browser, sandbox.slack.url)
     visitor.arrive()
+    somebody, before = sandbox.slack.person("U0DS1"), moment()
     visitor.types("/mlops pipeline run")
-    live = visitor.sees("Training run", "in dev")
-    ts = live.get_attribute("data-ts")
-    somebody = sandbox.slack.person("U0DS1")
-    run = buttons(somebody.sees(ts=ts))["Stop"].split()[2]
-    states = visitor.watches(live, TRAINING_SECONDS)
+    begun = somebody.sees("Training run", "in dev", button="Stop", after=before)
+    states = visitor.watches(visitor.message(begun["ts"]), TRAINING_SECONDS)
     visitor.page.close()
-    return Training(run, tuple(states), somebody.sees(ts=ts), tuple(visitor.complaints))
+    run = buttons(begun)["Stop"].split()[2]
+    return Training(run, tuple(states), somebody.sees(ts=begun["ts"]), tuple(visitor.complaints))

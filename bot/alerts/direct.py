@@ -103,7 +103,8 @@ class Direct:
         while not self._stop.is_set():
             try:
                 messages = self._queue.receive(POLL_S, VisibilityTimeout=HIDDEN_S)
-                held += messages
+                # How to hide them is all that is kept: however long the database is away, this stays small.
+                held += [{"ReceiptHandle": message["ReceiptHandle"]} for message in messages]
                 untold += [row for message in messages if (row := self._understood(message["Body"]))]
                 if _now() > renew_at:
                     renew_at = _now() + timedelta(seconds=HIDDEN_S / 2)

@@ -14,13 +14,13 @@ from alerts.events import Home, read
 from alerts.happening import Happening, Unreadable
 from alerts.routes import Routes, RoutesFile
 from commands.rehearsal import news_of
-from state import happenings
+from state import happenings, sending
 from state.grouping import News
 
 log = logging.getLogger(__name__)
 
 FORGET_S = 600.0
-"""How often old events are looked for."""
+"""How often old events and messages are looked for."""
 
 Tags = Callable[[Sequence[str]], Mapping[str, Mapping[str, str]]]
 """The tags of resources, by ARN; what cannot be found out is left out."""
@@ -110,12 +110,12 @@ def away(error: Exception) -> bool:
 
 
 def keep_forgetting(engine: Engine, stop: threading.Event) -> None:
-    """Runs in the leader: events too old to be repeated are deleted, a thousand at a time."""
+    """Runs in the leader: events too old to be repeated and messages long said are deleted, a thousand at a time."""
     pause = 0.0
     while not stop.wait(pause):
         pause = FORGET_S
         try:
             with engine.begin() as connection:
-                pause = 1.0 if happenings.forget(connection) else FORGET_S
+                pause = 1.0 if happenings.forget(connection) + sending.forget(connection) else FORGET_S
         except SQLAlchemyError as error:
-            log.error("old events cannot be deleted: %s", type(error).__name__)
+            log.error("old events and messages cannot be deleted: %s", type(error).__name__)

@@ -100,7 +100,11 @@ class Reader:
         """All messages that are there, up to a batch; waits for a first one."""
         messages = [*unless_stopped(lambda: self._queue.receive(POLL_S), self._stop)]
         while messages and len(messages) < BATCH and not self._stop.is_set():
-            more = self._queue.receive(0)
+            try:
+                more = self._queue.receive(0)
+            except FAULTS as error:
+                log.warning("what was read so far is taken in; then %s: %s", self._queue.name, error)
+                break
             if not more:
                 break
             messages += more

@@ -10,7 +10,7 @@ from bot.alerts.queue import FAULTS, Queue
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 30.0
+LOOK_S = 10.0
 
 
 def keep_announcing(queue: Queue, notice: Notice, stop: threading.Event) -> None:

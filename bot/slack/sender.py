@@ -177,7 +177,7 @@ class Sender:
 
     def _unfollow(self, connection: Connection, row: OutboxRow) -> None:
         if row.slot:
-            live.end_slot(connection, row.slot)
+            live.unfollow(connection, row.slot)
 
     def _remember(self, row: OutboxRow, content: Mapping[str, Any]) -> None:
         with self._engine.begin() as connection:

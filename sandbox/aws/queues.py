@@ -1,7 +1,8 @@
 """What a queue does with its messages: kept, handed out, hidden, given up, in time that does not grow with the backlog.
 
-moto's own way counts the whole queue for every message it sends and receives, and a message that is sent while another
-is deleted can be lost. FIFO queues, of which the product has none, stay with moto.
+moto's own way counts the whole queue for every message it sends and receives, a message that is sent while another is
+deleted can be lost, and whoever changes one attribute of a queue takes its policy away. FIFO queues, of which the
+product has none, stay with moto.
 """
 
 from __future__ import annotations
@@ -117,10 +118,11 @@ def replacements(
     own_receive: Callable[..., Any],
     own_delete: Callable[..., Any],
     own_hide: Callable[..., Any],
+    own_change: Callable[..., Any],
 ) -> tuple[Any, ...]:
-    """Methods for moto's SQSBackend: send_message, receive_message, delete_message, change_message_visibility.
+    """Methods for moto's SQSBackend: send, receive, delete and hide a message, and change a queue's attributes.
 
-    The `own_…` are moto's, for FIFO queues.
+    The `own_…` are moto's.
     """
 
     def send_message(
@@ -173,4 +175,8 @@ def replacements(
         else:
             hide(queue, receipt_handle, int(visibility_timeout))
 
-    return send_message, receive_message, delete_message, change_message_visibility
+    def set_queue_attributes(self: Any, queue_name: str, attributes: dict[str, Any]) -> Any:
+        kept = {"Policy": self.get_queue(queue_name).policy}
+        return own_change(self, queue_name, kept | attributes)
+
+    return send_message, receive_message, delete_message, change_message_visibility, set_queue_attributes

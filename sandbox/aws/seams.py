@@ -91,6 +91,7 @@ REPLACED = (
         "SQSBackend.change_message_visibility",
         ("self", "queue_name", "receipt_handle", "visibility_timeout"),
     ),
+    Seam("moto.sqs.models", "SQSBackend.set_queue_attributes", ("self", "queue_name", "attributes")),
     Seam("moto.cloudwatch.models", "CloudWatchBackend.put_metric_alarm"),
     Seam(
         "moto.cloudwatch.models",
@@ -226,11 +227,11 @@ def install(cloud: Cloud, trail: Trail) -> None:
         return answer
 
     found = {seam.name: seam.find() for seam in REPLACED}
-    hide = found["SQSBackend.change_message_visibility"]
+    messages = ("send_message", "receive_message", "delete_message", "change_message_visibility")
     replacements = (
         *(already_examined, bucket_policy_was_asked, assume_role, get_caller_identity, send_to_targets, put_events),
         notify,
-        *queues.replacements(*(found[f"SQSBackend.{name}_message"] for name in ("send", "receive", "delete")), hide),
+        *queues.replacements(*(found[f"SQSBackend.{name}"] for name in (*messages, "set_queue_attributes"))),
         *alarms.replacements(
             *(found[f"CloudWatchBackend.{name}"] for name in ("put_metric_alarm", "set_alarm_state", "put_metric_data"))
         ),

@@ -56,6 +56,7 @@ class Control:
             "close": self._close,
             "read": self._read,
             "member": self._member,
+            "channel": self._channel,
             "fault": self._fault,
             "rules": self._rules,
             "verify": self._verify,
@@ -121,6 +122,15 @@ class Control:
 
     async def _member(self, body: Json) -> Json:
         return asdict(self._workspace.member(body.pop("user"), **body))
+
+    async def _channel(self, body: Json) -> Json:
+        """Archive a channel, take it out again, or let the app in or out of it (`member`)."""
+        channel = self._workspace.channel(body["channel"])
+        channel.is_archived = bool(body.get("is_archived", channel.is_archived))
+        if "member" in body:
+            change = channel.members.add if body["member"] else channel.members.discard
+            change(self._workspace.bot)
+        return channel.json(self._workspace.bot)
 
     async def _fault(self, body: Json) -> Json:
         if body.get("kind") == "clear":

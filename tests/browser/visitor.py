@@ -54,6 +54,12 @@ class Visitor:
         expect(found.last).to_be_visible(timeout=within_ms)
         return found.last
 
+    def message(self, ts: str) -> Locator:
+        """One message, whatever it says."""
+        found = self.page.locator(f'article.message[data-ts="{ts}"]')
+        expect(found).to_be_visible()
+        return found
+
     def presses(self, message: Locator, label: str, agree: str | None = None) -> None:
         """Press a button; `agree` is the button that answers the question the page then asks."""
         message.get_by_role("button", name=label, exact=True).click()

@@ -238,6 +238,16 @@ def test_a_hidden_message_is_seen_by_nobody_else_and_is_deleted_once(wires: Wire
         wires.sqs.delete_message(QueueUrl=url, ReceiptHandle="nobody's")
 
 
+def test_whoever_changes_an_attribute_of_a_queue_leaves_its_policy(wires: Wires) -> None:
+    url = wires.url(EVENTS)
+    before = wires.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]
+    wires.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "61"})
+    wires.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "60"})
+    assert wires.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"] == before
+    wires.happens(alarm("groundcrew-dev-detector-5xx", "ALARM"))
+    assert len(wires.drain(EVENTS)) == 1
+
+
 def test_a_waiting_reader_is_woken_by_the_first_message(wires: Wires) -> None:
     teller = threading.Timer(0.3, wires.happens, [execution("dev", "Failed")])
     teller.start()

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any
@@ -23,7 +24,7 @@ from bot.alerts.drawing import Drawer, hold_until, priority
 from bot.slack.render import blocks_of
 from commands.alert_card import card
 from pipeline.errors import BadInput, NotFound
-from state import alerts, grants, happenings, outbox
+from state import alerts, grants, handling, happenings, outbox
 from state.alerts import AlertRow, Mute
 from state.grouping import News, Place
 from state.outbox import Priority
@@ -89,7 +90,7 @@ def run(engine: Engine, statement: str) -> None:
 
 def mute(engine: Engine, until: datetime) -> None:
     with engine.begin() as connection:
-        alerts.mute(connection, news().family, "U0ML1", until, "we know")
+        handling.mute(connection, news().family, "U0ML1", until, "we know")
 
 
 def said(row: Any) -> str:
@@ -155,6 +156,12 @@ def test_history_is_one_message_in_the_thread_and_appears_when_there_is_any(engi
     assert (story.below, story.state, story.priority) == (f"alert-{row.id}", "held", Priority.LIVE)
     assert "15 older ones are not shown" in words(story)
     assert words(story).count("failed") >= 25
+
+
+def test_an_event_that_calls_itself_an_act_is_nobody_s(engine: Engine) -> None:
+    row = record(engine, replace(news(), kind=alerts.ACT, subject="U0ML1"))
+    with engine.begin() as connection:
+        assert [entry.by for entry in alerts.history(connection, row.id).entries] == [None]
 
 
 def test_what_is_only_recorded_is_never_posted(engine: Engine) -> None:
@@ -266,7 +273,7 @@ def both(engine: Engine, act: Any) -> Sequence[AlertRow | None]:
 
 def test_two_clicks_at_one_moment_are_one_acknowledgement(engine: Engine) -> None:
     id = record(engine, news()).id
-    won = [row for row in both(engine, lambda connection, user: alerts.acknowledge(connection, id, user)) if row]
+    won = [row for row in both(engine, lambda connection, user: handling.acknowledge(connection, id, user)) if row]
     assert len(won) == 1
     assert alert(engine).acknowledged_by == won[0].acknowledged_by
     with engine.begin() as connection:
@@ -276,7 +283,7 @@ def test_two_clicks_at_one_moment_are_one_acknowledgement(engine: Engine) -> Non
 
 def test_two_who_take_it_at_one_moment_do_not_take_it_from_each_other(engine: Engine) -> None:
     id = record(engine, news()).id
-    won = [row for row in both(engine, lambda connection, user: alerts.assign(connection, id, user)) if row]
+    won = [row for row in both(engine, lambda connection, user: handling.assign(connection, id, user)) if row]
     assert len(won) == 1
     assert alert(engine).assigned_to == won[0].assigned_to == alert(engine).acknowledged_by
 
@@ -285,8 +292,8 @@ def test_what_a_person_resolved_fires_again_with_the_same_message(engine: Engine
     id = record(engine, news()).id
     draw(engine)
     with engine.begin() as connection:
-        assert alerts.resolve(connection, id, "U0ML1", "disk was full") is not None
-        assert alerts.resolve(connection, id, "U0ML2") is None
+        assert handling.resolve(connection, id, "U0ML1", "disk was full") is not None
+        assert handling.resolve(connection, id, "U0ML2") is None
     draw(engine)
     assert "Resolved by" in words(messages(engine)[f"alert-{id}"])
     again = record(engine, news("zzz123def456", at=NOW + timedelta(minutes=1)))
@@ -370,11 +377,11 @@ def test_nobody_is_asked_about_what_somebody_answered(engine: Engine, answered: 
     due(engine, "escalate_at")
     with engine.begin() as connection:
         if answered == "acknowledged":
-            alerts.acknowledge(connection, id, "U0ML1")
+            handling.acknowledge(connection, id, "U0ML1")
         elif answered == "resolved":
-            alerts.resolve(connection, id, "U0ML1")
+            handling.resolve(connection, id, "U0ML1")
         else:
-            alerts.mute(connection, news().family, "U0ML1", NOW + HOUR)
+            handling.mute(connection, news().family, "U0ML1", NOW + HOUR)
     reminders.look(engine, ROUTES, NOW)
     assert [slot for slot in messages(engine) if "-remind-" in slot or "-escalation-" in slot] == []
 

@@ -152,6 +152,20 @@ def test_a_failed_look_keeps_the_message_and_waits_longer(watched: Watched) -> N
     assert watched.row("live").errors == 0
 
 
+def test_what_cannot_be_looked_at_for_hours_is_left_to_its_event(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.watcher.GIVE_UP_AFTER", 3)
+    watched.now = RuntimeError("throttled")
+    for _ in range(2):
+        watched.once()
+    assert not watched.row("live").ended
+    watched.once()
+    with watched.engine.begin() as connection:
+        assert live.following(connection) == 0
+        assert not live.shows(connection, "arn", "")
+
+
 def test_what_is_gone_is_followed_no_more(watched: Watched) -> None:
     watched.now = NotFound("execution", "arn")
     watched.once()

@@ -188,6 +188,8 @@ def test_mute_and_unmute(engine: Engine) -> None:
     assert mute is not None
     until = mute.until.astimezone(ZoneInfo("Europe/Berlin"))
     assert (until.hour, until.minute, until.weekday()) == (8, 0, 0)
+    table = do(ctx, "alerts list").table
+    assert table is not None and table.rows[0][1] == "firing, muted"
     do(ctx, f"alerts unmute {row.id}")
     with pytest.raises(Refused, match="is not muted"):
         do(ctx, f"alerts unmute {row.id}")
@@ -387,7 +389,16 @@ def test_an_event_of_elsewhere_is_shown_and_acts_on_nothing(engine: Engine) -> N
 # Evidence
 
 
-def test_evidence_is_the_failed_step_its_reason_and_the_last_lines() -> None:
+@pytest.mark.parametrize(
+    ("log", "shown"),
+    [
+        (['{"event": "epoch"}', "CUDA out of memory", '{"event": "failed"}'], ["CUDA out of memory"]),
+        (['{"event": "begun"}', '{"event": "failed"}'], ['{"event": "begun"}', '{"event": "failed"}']),
+        ([f"line {number}" for number in range(20)], [f"line {number}" for number in range(12, 20)]),
+        ([], []),
+    ],
+)
+def test_evidence_is_the_failed_step_its_reason_and_the_last_lines(log: list[str], shown: list[str]) -> None:
     job = NAMES.arn("sagemaker", "training-job/groundcrew-dev-train-x1")
     words = definition.definition("dev", NAMES, "image", "s3://b/code", "https://t", "http://mlflow", "rev")
     failed: dict[str, Any] = {"StepName": "Train", "StepStatus": "Failed", "FailureReason": "out of\x00 memory"}
@@ -402,10 +413,10 @@ def test_evidence_is_the_failed_step_its_reason_and_the_last_lines() -> None:
     )  # fmt: skip
     logs = FakeClient(
         describe_log_streams={"logStreams": [{"logStreamName": "x1/1"}]},
-        get_log_events={"events": [{"message": '{"event": "epoch"}'}, {"message": "CUDA out of memory"}]},
+        get_log_events={"events": [{"message": line} for line in log]},
     )
     found = of_execution({"sagemaker": sagemaker, "logs": logs}.__getitem__, RUN)
-    assert found == {"step": "Train", "reason": "out of memory", "lines": ["CUDA out of memory"]}
+    assert found == {"step": "Train", "reason": "out of memory", "lines": shown}
 
 
 # Moments

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cfnlint
 import pytest
 from botocore.exceptions import ClientError
 
@@ -195,3 +196,7 @@ def test_the_operator_behind_a_session_is_its_role_with_its_path() -> None:
     assert _operator(session) == "arn:aws:iam::123456789012:role/path/Admin"
     session.arn = "arn:aws:iam::123456789012:user/operator"
     assert _operator(session) == session.arn
+
+
+def test_the_events_stack_is_clean_to_cfn_lint() -> None:
+    assert cfnlint.lint((Path(stacks.__file__).parent / "events.yaml").read_text(), regions=["us-east-1"]) == []

@@ -26,7 +26,8 @@ from bot.alerts.notices import Notice
 from bot.alerts.queue import EVENTS, UNDELIVERED, Queue, Reader, unless_stopped
 from bot.alerts.tags import KEPT, TagReader
 from bot.alerts.undelivered import announce
-from state import happenings, tables
+from state import happenings, outbox, tables
+from state.outbox import Priority
 from tests.unit.fake_sqs import MOST_RECEPTIONS, VISIBILITY_S, FakeSqs
 
 HOME = Home("123456789012", "us-east-1")
@@ -215,6 +216,23 @@ def test_silence_of_sqs_is_said_once_in_the_fallback_channel_and_cleared(
     until(lambda: rows(engine, "SELECT state FROM alerts") == [("resolved",)])
 
 
+def test_what_was_received_before_sqs_fell_silent_is_taken_in_at_once(
+    engine: Engine, sqs: FakeSqs, intake: Intake, notice: Notice, stop: threading.Event
+) -> None:
+    polls: list[str] = []
+
+    def second_fails() -> None:
+        polls.append("")
+        if len(polls) == 2:
+            stop.set()  # the reader ends after this batch
+            raise ClientError({"Error": {"Code": "ServiceUnavailable", "Message": "no"}}, "ReceiveMessage")
+
+    sqs.before["receive"] = second_fails
+    sqs.send(EVENTS, job_event("a-1", "Failed"))
+    assert len(Reader(Queue(EVENTS, lambda: sqs), intake, notice, stop)._gather()) == 1
+    assert len(polls) == 2
+
+
 def test_a_later_leader_clears_what_an_earlier_one_said(engine: Engine, intake: Intake) -> None:
     Notice(engine, intake, EVENTS, "reading").say("does not answer", "Events cannot be read", "x")
     later = Notice(engine, intake, EVENTS, "reading")
@@ -386,15 +404,22 @@ def die(now: bool) -> None:
         raise Died
 
 
-def test_old_events_are_forgotten_by_a_duty_of_their_own(
+def test_old_events_and_messages_are_forgotten_by_a_duty_of_their_own(
     engine: Engine, intake: Intake, stop: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intake.take([job_event("a-1", "Failed")])
     with engine.begin() as connection:
         connection.execute(text("UPDATE events SET received_at = now() - interval '16 days'"))
+        for words, slot in (("said", None), ("waits", None), ("edited", "alert-1")):
+            outbox.put(connection, "message", {"text": words}, priority=Priority.POST, channel="C", slot=slot)
+        old = "UPDATE outbox SET created_at = now() - interval '16 days', state = "
+        connection.execute(text(f"{old} CASE WHEN content ->> 'text' = 'waits' THEN 'queued' ELSE 'sent' END"))
     thread = threading.Thread(target=intake_module.keep_forgetting, args=(engine, stop))
     thread.start()
     until(lambda: not rows(engine, "SELECT * FROM events"))
+    until(lambda: len(rows(engine, "SELECT * FROM outbox")) == 2)
     stop.set()
     thread.join(10)
+    kept = rows(engine, "SELECT content ->> 'text' FROM outbox ORDER BY id")
+    assert kept == [("waits",), ("edited",)]
     assert len(rows(engine, "SELECT * FROM alerts")) == 1

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 
 import bot.schedule
 from bot.schedule import LOOK_AGAIN_S, Scheduler
@@ -181,6 +182,17 @@ def test_a_schedule_that_is_removed_while_its_report_is_drawn_posts_nothing(engi
 
     scheduler(engine, report).fire("summary", NOW)
     assert not rows(engine, "schedule_runs") and not rows(engine, "outbox")
+
+
+def test_a_database_that_fails_while_a_report_is_drawn_leaves_the_period_to_the_next_look(engine: Engine) -> None:
+    put(engine)
+    report = Reporter(OperationalError("SELECT", {}, Exception("server closed the connection")))
+    clock = scheduler(engine, report)
+    clock.fire("summary", NOW)
+    assert not rows(engine, "schedule_runs") and not rows(engine, "outbox")
+    report.failure = None
+    clock.fire("summary", NOW + timedelta(minutes=1))
+    assert [row.outcome for row in rows(engine, "schedule_runs")] == ["queued"]
 
 
 @pytest.mark.parametrize(

@@ -435,7 +435,7 @@ def test_what_is_followed_comes_due_until_it_ends(engine: Engine) -> None:
         assert live.due(connection) == []
         assert live.following(connection) == 1
         assert 25 < (live.seconds_to_next(connection) or 0) <= 30
-        live.end_slot(connection, "s")
+        live.unfollow(connection, "s")
         assert live.seconds_to_next(connection) is None
         assert live.following(connection) == 0
 

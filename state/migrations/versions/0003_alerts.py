@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 revision = "0003"
 down_revision = "0002"
@@ -38,11 +38,12 @@ def upgrade() -> None:
         sa.Column("reopened_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fired_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("succeeded_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("arn"),
     )
     op.create_index("subjects_alert", "subjects", ["alert"], postgresql_where=sa.text("alert IS NOT NULL"))
-    op.create_index("subjects_family", "subjects", ["family", "cleared_at"])
+    op.create_index("subjects_family", "subjects", ["family", "succeeded_at"])
     op.create_table(
         "alerts",
         sa.Column("id", sa.Text(), nullable=False),
@@ -55,7 +56,7 @@ def upgrade() -> None:
         sa.Column("last_state", sa.Text(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("text", sa.Text(), server_default="", nullable=False),
-        sa.Column("facts", JSONB(), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("facts", JSON(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("count", sa.Integer(), server_default="1", nullable=False),
         sa.Column("route", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=True),
