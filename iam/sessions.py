@@ -33,6 +33,8 @@ WARM = 12
 """Kept sessions that also keep their clients, half a megabyte each; the others make them again in some milliseconds."""
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
+_S3 = _CONFIG.merge(Config(signature_version="s3v4"))
+"""For S3: boto3 would presign links by version 2 in some regions, which others and encrypted objects refuse."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,8 @@ class Sessions:
     def _client(self, service: str, keys: Keys | None = None) -> Any:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
         with self._making:
-            return self._base.client(service, config=_CONFIG, **(keys.explicit() if keys else {}))
+            config = _S3 if service == "s3" else _CONFIG
+            return self._base.client(service, config=config, **(keys.explicit() if keys else {}))
 
 
 def _denied(refusal: ClientError, role: str) -> Denied:
