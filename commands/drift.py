@@ -241,8 +241,8 @@ def _next(found: Report) -> list[Inline]:
         kept = f"{found.review_photos} photos are kept for labelling: "
         lines += [kept, Code(shorten(found.review, 200)), "\n"]
     if found.kind in ("drift", "warning"):
-        again: list[Inline] = ["label them, add them to the data set or to one of their own, then ", Code("pipeline run")]
-        lines += ["Retraining takes the data set as it is, no recent photo gets into it by itself: ", *again, "\n"]
+        lines.append("Retraining takes the data set as it is, no recent photo gets into it by itself: label them, ")
+        lines += ["add them to the data set or to one of their own, then ", Code("pipeline run"), ".\n"]
     return lines
 
 

@@ -75,10 +75,7 @@ def executions(sagemaker: Any, stack: Stack, limit: int = 10) -> list[Execution]
     jobs = sagemaker.list_processing_jobs(
         NameContains=f"{name}-", SortBy="CreationTime", SortOrder="Descending", MaxResults=limit
     )["ProcessingJobSummaries"]
-    return [
-        Execution(item["CreationTime"], _status(item), item["ProcessingJobArn"], _why(item))
-        for item in jobs
-    ]
+    return [Execution(item["CreationTime"], _status(item), item["ProcessingJobArn"], _why(item)) for item in jobs]
 
 
 def _status(job: dict[str, Any]) -> str:

@@ -210,7 +210,10 @@ def test_a_completed_monitor_that_found_violations_is_no_all_clear() -> None:
     ("job", "more"),
     [
         ("groundcrew-prod-detector-monitor-9088e392f0a99019", {}),
-        ("model-monitoring-202603011300-abc1", {"Environment": {"sagemaker_endpoint_name": "groundcrew-prod-detector"}}),
+        (
+            "model-monitoring-202603011300-abc1",
+            {"Environment": {"sagemaker_endpoint_name": "groundcrew-prod-detector"}},
+        ),
     ],
 )
 def test_a_window_that_drifts_is_a_note_of_the_alarm_that_counts_them(job: str, more: dict[str, object]) -> None:
