@@ -44,7 +44,7 @@ def verdict(report: Report) -> str:
         case "drift":
             return f"Drift: {moved} moved"
         case "warning":
-            return f"Small sample: {moved} seem to have moved"
+            return f"Small {'sample' if report.images < ENOUGH else 'baseline'}: {moved} seem to have moved"
         case "no traffic":
             return "No traffic: nothing was recorded"
         case "no verdict" if not report.baseline:
@@ -145,7 +145,7 @@ def _headline(reports: Sequence[Report]) -> str:
         return f"Drift in {len(drifting)} of {len(reports)} windows: {_listed([*names])} moved"
     warned = sum(report.kind == "warning" for report in reports)
     if warned:
-        return f"Small samples: {warned} of {len(reports)} windows may have moved"
+        return f"Not sure: {warned} of {len(reports)} windows may have moved"
     judged = sum(report.kind == "no drift" for report in reports)
     if judged:
         return f"No drift in {judged} of {len(reports)} windows"

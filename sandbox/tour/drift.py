@@ -43,13 +43,14 @@ def called(tour: Tour) -> None:
     _hour(tour, _kind(tour), "Drift: ", "times its limit")
     wanted = ("Warning:", "groundcrew-dev-detector-drift", "two windows in a row")
     tour.alert = tour.reader.sees(*wanted, button="Drift report", after=tour.before)
-    said = [row for row in tour.reader.reads(tour.before) if "monitor" in row["words"] or "drift" in row["words"]]
+    said = [row for row in tour.reader.reads(tour.before) if row.get("thread_ts", row["ts"]) == row["ts"]]
+    said = [row for row in said if "detector" in row["words"]]
     holds(len(said) == 1, f"{len(said)} messages about one drift")
 
 
 def pictured(tour: Tour) -> None:
     """Its button leads to what moved: baseline against now, and photos of both."""
-    told = tour.reader.sees("Drift in 2 of 3 windows", after=tour.reader.presses(tour.alert, "Drift report"))
+    told = tour.reader.sees("Drift in 2 of", after=tour.reader.presses(tour.alert, "Drift report"))
     before = tour.reader.presses(told, "Newest that drifts")
     report = tour.reader.sees("Drift: ", "times its limit", after=before)
     photos = tour.reader.sees("What it sees", after=before)
