@@ -26,6 +26,7 @@ def alarm(event: Event) -> Happening:
     metric = _metric(configuration)
     watched = metric.members("dimensions").text("EndpointName")
     environment = environment_of(arn, tags) or environment_of(watched)
+    why, about = state_now.text("reason", TEXT), configuration.text("description", TEXT)
     effects: dict[str, Effect] = {"alarm": "fires", "ok": "clears"}
     said = {"alarm": "is in alarm", "ok": "is ok again", "insufficient data": "has too little data"}
     return event.happened(
@@ -38,13 +39,13 @@ def alarm(event: Event) -> Happening:
         environment=environment,
         tags=tags,
         title=f"Alarm {name} {said.get(state, f'is {state}')}",
-        text=state_now.text("reason", TEXT),
+        text=about or why,
         facts={
+            "Why": why if about else "",
             "Alarm": name,
             "Metric": " ".join(filter(None, (metric.text("namespace"), metric.text("name")))),
             "Endpoint": watched,
             "Rule": configuration.text("alarmRule"),
-            "About": configuration.text("description"),
         },
     )
 

@@ -23,6 +23,8 @@ STEPS = ("preprocess", "train", "evaluate", "baseline", "deploy")
 EXECUTION_TAG = "sagemaker:pipeline-execution-arn"
 """The tag that SageMaker gives to what a pipeline creates."""
 VIOLATIONS = "CompletedWithViolations"
+DRIFT = f"{VIOLATIONS}: Drift"
+"""How the monitor's exit message begins when a window drifts (`pipeline/steps/monitor.py`)."""
 
 _OURS = re.compile(rf"{PROJECT}-({'|'.join(ENVIRONMENTS)})-(?:{'|'.join(STEPS)})-([a-z0-9]{{12}})-[a-z0-9]+", re.I)
 _THEIRS = re.compile(r"pipelines-[a-z0-9]{12}-.+", re.I)
@@ -39,15 +41,15 @@ def job(event: Event, kind: str) -> Happening:
     # Model Monitor's jobs have neither our names nor tags in the event, but run as our role.
     environment = environment_of(arn, tags) or environment_of(detail.text("RoleArn", ARN))
     at = detail.moment("LastModifiedTime", f"{kind}EndTime") or event.time
-    severity = failure(environment) if state == "failed" else Severity.INFO
+    drifts = message.startswith(DRIFT)
     return event.happened(
         topic="job",
         subject=arn,
-        family=f"{arn.rpartition('/')[0]}/{_series(name)}",
+        family=_alarm(event, name) if drifts else f"{arn.rpartition('/')[0]}/{_series(name)}",
         state=state,
         at=at,
         key=(at, secondary),
-        severity=Severity.WARNING if message.startswith(VIOLATIONS) else severity,
+        severity=_severity(state, message, environment),
         effect="moves" if part else _effect(state, message),
         environment=environment,
         tags=tags,
@@ -74,6 +76,23 @@ def execution_of(name: str, tags: Mapping[str, str], names: Names) -> tuple[bool
         environment: Environment = next(each for each in ENVIRONMENTS if each == ours[1].lower())
         return True, names.arn("sagemaker", f"pipeline/{names.pipeline(environment)}/execution/{ours[2]}")
     return _THEIRS.fullmatch(name) is not None, ""
+
+
+def _severity(state: str, message: str, environment: Environment | None) -> Severity:
+    """One window that drifts is a note: the alarm hears of two in a row. Other violations have no alarm."""
+    if state == "failed":
+        return failure(environment)
+    return Severity.WARNING if message.startswith(VIOLATIONS) and not message.startswith(DRIFT) else Severity.INFO
+
+
+def _alarm(event: Event, name: str) -> str:
+    """The family of the alarm that counts the endpoint's windows: what it says belongs to that alert, while it fires.
+
+    Model Monitor's jobs have their endpoint in their environment only.
+    """
+    told = event.detail.members("Environment").text("sagemaker_endpoint_name")
+    endpoint = told or name.rpartition("-monitor-")[0]
+    return f"arn:aws:cloudwatch:{event.region}:{event.account}:alarm:{endpoint}-drift"
 
 
 def _effect(state: str, message: str) -> Effect:

@@ -39,7 +39,7 @@ DRAWS = 75
 """Windows of each size for each baseline: 1,200 in all."""
 CHANGED = 50
 """Windows of each change for each baseline."""
-TABLE_QUIET, TABLE_CHANGED = 120, 20
+TABLE_QUIET, TABLE_CHANGED = 80, 10
 """Windows of the comparison with the other rules, all of them against the first baseline."""
 RECORDS = 1_000_000
 SAMPLE = 5000

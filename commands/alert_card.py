@@ -172,6 +172,9 @@ def _looks(row: AlertRow) -> list[Action]:
         return []
     if run := execution_of(row):
         return [Action("Logs", f"pipeline logs {run} --env {env}")]
+    if row.topic == "alarm" and (name := row.subject.lower().rpartition(":")[2]).endswith(("-drift", "-monitor")):
+        report = Action("Drift report", f"drift report --env {env}")
+        return [report if name.endswith("-drift") else Action("Schedule", f"drift schedule show --env {env}")]
     if row.topic in ("endpoint", "alarm"):
         return [Action("Look at the deployment", f"deployment status --env {env}")]
     version = _VERSION.search(row.subject) if row.topic == "package" else None

@@ -131,11 +131,10 @@ def shown(ctx: Context, found: Report, env: Environment) -> Reply:
     reply = drift_report.one(found, reports.file(s3, found, reports.CHART))
     photos = reports.file(s3, found, reports.EXAMPLES)
     also = [replace(drift_report.photos(found, photos), environment=env)] if photos else []
-    said = [reply.text] if isinstance(reply.text, str) else [*reply.text]
+    explained: list[Inline] = ["Explanations of the model: ", Code(explain.home(ctx.names, env))]
     return replace(
         reply,
-        text=[*said, *_next(found)],
-        facts=[*reply.facts, Fact("Explanations", [Code(explain.home(ctx.names, env))])],
+        text=[*reply.text, *_next(found), *explained],
         actions=_actions(ctx, found, env),
         environment=env,
         also=also,
@@ -169,7 +168,7 @@ def _several(
         reply,
         picture=shown_one.picture,
         actions=[
-            Action(f"Look at all {window} as one", f"drift report --env {env} --window {window} --now", "primary"),
+            Action(f"Look at all {window} as one", f"drift report --env {env} --window {window} --now"),
             Action("Newest that drifts" if drifting else "Newest", _line("drift report", subject, env)),
             *(_answers(ctx, subject, env) if drifting else ()),
             Action("History", f"drift history --env {env}"),
@@ -230,20 +229,21 @@ def _page(ctx: Context, found: Report) -> Reply:
 
 
 def _next(found: Report) -> list[Inline]:
-    """What to do about a window, in words, below its caveats."""
-    if found.kind not in ("drift", "warning"):
-        return []
-    steps = []
+    """What to do about a window, in words, below its caveats; where the photos lie that deserve a label."""
+    lines: list[Inline] = []
     if found.kind == "warning" and found.images < drift_report.ENOUGH:
-        steps.append("Wait for more images, or look at a longer window.")
+        lines.append("Wait for more images, or look at a longer window.\n")
     elif found.kind == "warning":
-        steps.append("The baseline is too small to be sure: train on more photos, or accept a large window as one.")
+        lines.append(
+            "The baseline is too small to be sure: train on more photos, or accept a large window as one.\n"
+        )
     if found.review_photos:
-        steps.append(f"Label the {found.review_photos} photos kept for review, add them to the data set, then retrain.")
-    return [
-        "\n\n",
-        " ".join([*steps, "Retraining takes the data set as it is: no recent photo gets into it by itself."]),
-    ]
+        kept = f"{found.review_photos} photos are kept for labelling: "
+        lines += [kept, Code(shorten(found.review, 200)), "\n"]
+    if found.kind in ("drift", "warning"):
+        lines.append("Retraining takes the data set as it is, no recent photo gets into it by itself: label them, ")
+        lines += ["add them to the data set or to one of their own, then ", Code("pipeline run"), ".\n"]
+    return lines
 
 
 def _actions(ctx: Context, found: Report, env: Environment) -> list[Action | Menu]:

@@ -11,26 +11,19 @@ from datetime import datetime, timedelta
 
 from commands.reply import Code, Fact, Inline, Moment, Outcome, Picture, Reply, Table
 from commands.wording import duration, shorten
+from pipeline.monitoring import wording
 from pipeline.reports import Column, Report
 
 ENOUGH = 200
 """Images from which a window may be called drift (vision of the monitor: `pipeline.monitoring.drift`)."""
 NAMED = 4
 """Columns told as facts."""
-LISTED = 20
-"""Violations in the table."""
+LISTED = 8
+"""Violations in the table; the whole report has all."""
 _CAVEAT, _NAME = 400, 40
-_LABELS = {
-    "clipped_low": "share of black",
-    "clipped_high": "share of white",
-    "mean_b": "blue",
-    "mean_g": "green",
-    "mean_r": "red",
-    "objects": "objects per photo",
-    "box_area": "size of objects",
-}
+_DRIFT = "baseline_drift_check"
 _CHECKS = {
-    "baseline_drift_check": "drift",
+    _DRIFT: "drift",
     "completeness_check": "missing values",
     "data_type_check": "unusable values",
     "missing_column_check": "column is missing",
@@ -40,11 +33,8 @@ _CHECKS = {
 
 
 def label(column: str) -> str:
-    """A column as people call it: `edge density`, `vehicles per photo`."""
-    name = " ".join(column.split())
-    if name.startswith("class_"):
-        return shorten(f"{name.removeprefix('class_').replace('_', ' ')} per photo", _NAME)
-    return shorten(_LABELS.get(name, name.replace("_", " ")), _NAME)
+    """A column as people call it: `edge density`, `vehicle per photo`."""
+    return shorten(wording.label(column), _NAME)
 
 
 def verdict(report: Report) -> str:
@@ -54,7 +44,7 @@ def verdict(report: Report) -> str:
         case "drift":
             return f"Drift: {moved} moved"
         case "warning":
-            return f"Small sample: {moved} seem to have moved"
+            return f"Small {'sample' if report.images < ENOUGH else 'baseline'}: {moved} seem to have moved"
         case "no traffic":
             return "No traffic: nothing was recorded"
         case "no verdict" if not report.baseline:
@@ -71,7 +61,7 @@ def one(report: Report, chart: bytes | None) -> Reply:
         title=verdict(report),
         outcome=Outcome.OK,
         context=[Code(report.endpoint), " · ", *window(report), f" · {_counted(report)}"],
-        text="\n".join(shorten(caveat, _CAVEAT) for caveat in report.caveats),
+        text=[f"{shorten(caveat, _CAVEAT)}\n" for caveat in report.caveats],
         facts=_facts(report),
         picture=Picture(chart, f"drift_{report.end:%Y%m%dT%H%M}.png", _alt(report)) if chart else None,
         table=_violations(report),
@@ -155,7 +145,7 @@ def _headline(reports: Sequence[Report]) -> str:
         return f"Drift in {len(drifting)} of {len(reports)} windows: {_listed([*names])} moved"
     warned = sum(report.kind == "warning" for report in reports)
     if warned:
-        return f"Small samples: {warned} of {len(reports)} windows may have moved"
+        return f"Not sure: {warned} of {len(reports)} windows may have moved"
     judged = sum(report.kind == "no drift" for report in reports)
     if judged:
         return f"No drift in {judged} of {len(reports)} windows"
@@ -180,17 +170,17 @@ def _facts(report: Report) -> list[Fact]:
             f"{name} {report.quality[name]:.3f}" for name in ("precision", "recall", "map50") if name in report.quality
         ]
         facts.append(Fact("Against ground truth", f"{report.quality['pictures']:.0f} photos: {', '.join(shares)}"))
-    if report.review_photos:
-        facts.append(Fact("Worth a label", [f"{report.review_photos} photos in ", Code(shorten(report.review, 200))]))
     return facts
 
 
 def _violations(report: Report) -> Table | None:
     if not report.violations:
         return None
+    # What has moved is told above already; what is wrong with the data is not.
+    ordered = sorted(report.violations, key=lambda each: each.check == _DRIFT)
     rows = [
         (label(each.column), _CHECKS.get(each.check, shorten(each.check, _NAME)), shorten(each.description, 110))
-        for each in report.violations[:LISTED]
+        for each in ordered[:LISTED]
     ]
     more = f", the first {LISTED} of {len(report.violations)}" if len(report.violations) > LISTED else ""
     return Table(("Column", "Check", "What"), rows, f"Violations{more}")

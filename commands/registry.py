@@ -284,4 +284,5 @@ def _next(package: Package, env: Environment) -> list[Action]:
         actions.insert(
             0, Action(f"Request promotion to {to}", f"registry request {package.version} --to {to}", style="primary")
         )
+        actions.append(Action("Explain", f"drift explain --env {env} --version {package.version}"))
     return actions

@@ -36,6 +36,8 @@ PRICING_REGION = "us-east-1"
 """Where prices are asked: the price list answers in a few regions only, for all of them."""
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
+_S3 = _CONFIG.merge(Config(signature_version="s3v4"))
+"""For S3: boto3 would presign links by version 2 in some regions, which others and encrypted objects refuse."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,8 @@ class Sessions:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
         with self._making:
             region = self._regions.get(service, self._region)
-            return self._base.client(service, region, config=_CONFIG, **(keys.explicit() if keys else {}))
+            config = _S3 if service == "s3" else _CONFIG
+            return self._base.client(service, region, config=config, **(keys.explicit() if keys else {}))
 
 
 def _denied(refusal: ClientError, role: str) -> Denied:

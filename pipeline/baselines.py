@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from pipeline import registry, reports
 from pipeline.errors import BadInput, NotFound, Refused
+from pipeline.monitoring.wording import CLASS
 from pipeline.names import Environment, Names
 from pipeline.reports import Report
 
@@ -27,7 +28,6 @@ CANDIDATE = "baseline"
 ENOUGH = 500
 """Images a baseline needs before anyone is alarmed because of it (`pipeline.monitoring.drift.BASELINE`)."""
 LARGEST = 32 << 20
-CLASS = "class_"
 
 
 @dataclass(frozen=True)

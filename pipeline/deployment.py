@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
@@ -20,6 +21,9 @@ from pipeline.registry import Package
 INSTANCE_TYPE = "ml.m5.large"
 """Of an endpoint, when nobody says otherwise."""
 
+CAPTURED: Mapping[Environment, int] = MappingProxyType({"dev": 100, "staging": 100, "prod": 20})
+"""Percent of the requests that are kept for the monitor. A window needs 200 of them to be called drift: production has
+many more, and each kept photo is stored and read again."""
 WATCHING = ("Monitor", "MonitorTimes", "MonitorHours", "MonitorState")
 BASELINE = ("BaselineStatistics", "BaselineConstraints")
 ACCEPTED = "/baselines/"
@@ -125,6 +129,7 @@ def parameters(
         "ExecutionRoleArn": names.role(f"{env}-execution"),
         "InstanceType": instance_type,
         "CaptureUri": f"s3://{names.bucket}/{env}/capture",
+        "CapturePercent": str(CAPTURED[env]),
         "CodeUri": code,
         **{f"Baseline{kind}": uri for kind, uri in baseline(package).items()},
         **({"Monitor": monitor} if monitor else {}),
@@ -242,7 +247,8 @@ def _put(
 def _same_model(existing: Stack, env: Environment, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """Resources are named after the model's digest and CloudFormation cannot replace what has a name of its own.
 
-    So the same model keeps its address (the bytes are the same), and cannot change its instance type in place.
+    So the same model keeps its address (the bytes are the same) and the share of requests that is kept, and cannot
+    change its instance type in place.
     """
     if existing.digest != parameters["Digest"]:
         return parameters
@@ -252,7 +258,8 @@ def _same_model(existing: Stack, env: Environment, parameters: Mapping[str, str]
             f"{existing.name} already serves this model on {before}; the type of a running model cannot be changed.",
             f"Deploy another version, or `deployment delete --env {env}` first.",
         )
-    return {**parameters, "ModelDataUrl": existing.parameters["ModelDataUrl"]}
+    fixed = ("ModelDataUrl", "CapturePercent")
+    return {**parameters, **{name: existing.parameters[name] for name in fixed if name in existing.parameters}}
 
 
 def _kept(existing: Stack, parameters: Mapping[str, str]) -> Mapping[str, str]:

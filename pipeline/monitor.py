@@ -75,15 +75,18 @@ def executions(sagemaker: Any, stack: Stack, limit: int = 10) -> list[Execution]
     jobs = sagemaker.list_processing_jobs(
         NameContains=f"{name}-", SortBy="CreationTime", SortOrder="Descending", MaxResults=limit
     )["ProcessingJobSummaries"]
-    return [
-        Execution(item["CreationTime"], _status(item), item["ProcessingJobArn"], item.get("FailureReason", ""))
-        for item in jobs
-    ]
+    return [Execution(item["CreationTime"], _status(item), item["ProcessingJobArn"], _why(item)) for item in jobs]
 
 
 def _status(job: dict[str, Any]) -> str:
     broken = str(job.get("ExitMessage", "")).startswith(VIOLATIONS)
     return VIOLATIONS if broken else str(job["ProcessingJobStatus"])
+
+
+def _why(job: dict[str, Any]) -> str:
+    """What was wrong, in SageMaker's words or in the monitor's own."""
+    said = str(job.get("ExitMessage", ""))
+    return str(job.get("FailureReason") or (said.partition(":")[2].strip() if said.startswith(VIOLATIONS) else ""))
 
 
 def _scheduled(scheduler: Any, group: str, name: str) -> tuple[State, str]:

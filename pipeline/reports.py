@@ -94,6 +94,12 @@ class Report:
     """Names of what lies in the folder and below it."""
 
     @property
+    def asked(self) -> bool:
+        """Somebody had that window looked at; the schedule's reports lie one folder higher (docs/monitoring.md)."""
+        _, _, place = self.folder.partition(f"/monitoring/{self.endpoint}/")
+        return place.count("/") == 1
+
+    @property
     def moved(self) -> Sequence[Column]:
         """Columns beyond what is allowed."""
         return [column for column in self.columns if column.beyond]
@@ -147,12 +153,15 @@ def at(s3: Any, folder: str) -> Report | None:
 
 
 def side_by_side(reports: Iterable[Report]) -> list[Report]:
-    """Those of some reports, newest first, that share no time: no image is counted twice."""
+    """Those of some reports, newest first, that share no time: no image is counted twice.
+
+    The schedule's own come first: a long look that somebody asked for does not hide the hours in it.
+    """
     chosen: list[Report] = []
-    for report in reports:
-        if not chosen or report.end <= chosen[-1].start:
+    for report in sorted(reports, key=lambda each: (not each.asked, each.end, each.start), reverse=True):
+        if all(report.end <= other.start or other.end <= report.start for other in chosen):
             chosen.append(report)
-    return chosen
+    return sorted(chosen, key=lambda report: report.end, reverse=True)
 
 
 def file(s3: Any, report: Report, name: str, most: int = LARGEST_PICTURE) -> bytes | None:

@@ -186,9 +186,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _tour(options: argparse.Namespace) -> int:
-    from sandbox import tour
+    from sandbox.tour import play
 
-    return tour.main(options)
+    return play.main(options)
 
 
 def _clear(state: Path) -> None:

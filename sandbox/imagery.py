@@ -232,13 +232,17 @@ def write(
     (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
     for name, picture, boxes in survey(seed, images, side):
         _save(folder / "images" / f"{name}.jpg", picture)
-        rows = ("{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(*box) for box in boxes)
-        (folder / "labels" / f"{name}.txt").write_text("".join(rows))
+        (folder / "labels" / f"{name}.txt").write_text(rows(boxes))
     for name, picture, _ in survey(seed, unlabelled, side, first=FLIGHTS + 1):  # between them lies the photo's flight
         _save(folder / "unlabelled" / f"{name}.jpg", picture)
     _save(folder / "photo.jpg", photo(seed, side))
     if broken:
         spoil(folder)
+
+
+def rows(boxes: list[Box]) -> str:
+    """A picture's objects as YOLO writes them."""
+    return "".join("{} {:.6f} {:.6f} {:.6f} {:.6f}\n".format(*box) for box in boxes)
 
 
 def spoil(folder: Path) -> None:

@@ -25,7 +25,7 @@ class Nightly:
     def draw(cls, state: Path, seed: int) -> Nightly:
         """A synthetic survey of its own."""
         folder = state / "tmp" / "nightly"
-        _run(state, "sandbox.imagery", "--out", folder, "--seed", seed, "--images", SMALL, "--unlabelled", 0)
+        run(state, "sandbox.imagery", "--out", folder, "--seed", seed, "--images", SMALL, "--unlabelled", 0)
         return cls(state, folder)
 
     @property
@@ -41,14 +41,15 @@ class Nightly:
 
     def load(self) -> None:
         """Bring the data bucket up to date with the folder, as the loader."""
-        _run(self.state, "sandbox.survey", self.folder, "--prefix", self.folder.name)
+        run(self.state, "sandbox.survey", self.folder, "--prefix", self.folder.name)
 
     def start(self) -> str:
         """Start a run on it that nobody follows; returns the execution's id."""
-        return _run(self.state, "sandbox.nightly", "--prefix", self.folder.name).strip().rsplit("/", 1)[1]
+        return run(self.state, "sandbox.nightly", "--prefix", self.folder.name).strip().rsplit("/", 1)[1]
 
 
-def _run(state: Path, module: str, *arguments: object) -> str:
+def run(state: Path, module: str, *arguments: object) -> str:
+    """A program beside Slack, as the operator; what it prints. Raises CalledProcessError."""
     env = Environments(state, Ports(**Record(state).read("ports.json"))).aws("ab")
     argv = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.run(argv, check=True, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True).stdout

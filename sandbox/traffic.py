@@ -1,30 +1,39 @@
 """Photos after the survey, and how they reach an endpoint: `python -m sandbox.traffic --count 200 --kind fog`.
 
 Drawn on further flights over the same ground (the survey's seed gives the survey's ground) and sent as a program of
-the team would send them: InvokeEndpoint, with an inference id by which the truth can be joined later. Run it with the
-credentials of somebody who may ask the endpoint.
+the team would send them: InvokeEndpoint, with an inference id by which the truth can be joined later. It ends when data
+capture has written all of them. Run it with the credentials of somebody who may ask the endpoint and read the bucket;
+with `--truth NAME` what they really show is put where `drift ground-truth NAME` finds it.
+
+With `--into FOLDER` nothing is sent: the photos are written as a labelled data set, as if people had labelled them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from sandbox.imagery import CLASSES, SHARES, Box, Picture, jpeg, survey
+from sandbox.environment import BUCKET
+from sandbox.imagery import CLASSES, FLIGHTS, SHARES, UNLABELLED, Box, Picture, jpeg, rows, survey
 
 LATER = 1000
 """Number of the first flight after the survey."""
+RECENT = 5000
+"""Flights of a data set of recent photos come so much later: none of them was sent."""
 RUSH_HOUR = (0.08, 0.72, 0.08, 0.12)
 """Shares of the classes when the mix has changed: hardly anything but vehicles."""
 SENDERS = 4
+CAPTURED_SECONDS = 30.0
 
 Change = Callable[[Picture, np.random.Generator], Picture]
 
@@ -112,27 +121,76 @@ def send(runtime: Any, endpoint: str, sent: Iterator[Photo]) -> int:
         return sum(1 for _ in senders.map(one, sent))
 
 
+def dataset(folder: Path, seed: int, kind: str, labelled: int = 430, unlabelled: int = UNLABELLED) -> None:
+    """Recent photos of one of `KINDS` as a data set of their own, of flights that nobody has sent."""
+    for name in ("images", "labels", "unlabelled"):
+        (folder / name).mkdir(parents=True)
+    (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    for photo in photos(seed, labelled, kind, first=RECENT):
+        (folder / "images" / f"{photo.id}.jpg").write_bytes(photo.data)
+        (folder / "labels" / f"{photo.id}.txt").write_text(rows(photo.boxes))
+    for photo in photos(seed, unlabelled, kind, first=RECENT + FLIGHTS):
+        (folder / "unlabelled" / f"{photo.id}.jpg").write_bytes(photo.data)
+
+
+def captured(s3: Any, endpoint: str, sent: list[Photo], began: datetime) -> str:
+    """Wait until data capture has written all these photos; the hour of the last file, as in its key.
+
+    `began` is the machine's time before the first was sent. Raises TimeoutError.
+    """
+    missing, read, hour = {photo.id for photo in sent}, set[str](), ""
+    until = time.monotonic() + CAPTURED_SECONDS
+    pages = s3.get_paginator("list_objects_v2")
+    while missing:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{len(missing)} of {len(sent)} requests were not captured")
+        for page in pages.paginate(Bucket=BUCKET, Prefix=f"{environment(endpoint)}/capture/{endpoint}/"):
+            for item in page.get("Contents", []):
+                if item["Key"] in read or item["LastModified"] < began - timedelta(seconds=1):
+                    continue
+                read.add(item["Key"])
+                lines = s3.get_object(Bucket=BUCKET, Key=item["Key"])["Body"].read().splitlines()
+                missing -= {json.loads(line)["eventMetadata"].get("inferenceId") for line in lines}
+                hour = "/".join(item["Key"].split("/")[-5:-1])
+        time.sleep(0.2)
+    return hour
+
+
+def environment(endpoint: str) -> str:
+    """The environment in an endpoint's name."""
+    return endpoint.split("-")[1]
+
+
 def _corners(cx: float, cy: float, width: float, height: float) -> tuple[float, float, float, float]:
     return cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2
 
 
 def main() -> None:
-    """Read the command line, send, and say what was sent."""
+    """Read the command line, send or write, and say what was done."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.traffic", description="Send photos to an endpoint.")
     parser.add_argument("--endpoint", default="groundcrew-dev-detector")
     parser.add_argument("--kind", choices=KINDS, default="usual", help="what has become of the ground")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--seed", type=int, required=True, help="the survey's seed")
     parser.add_argument("--first", type=int, default=0, help="skip as many flights")
+    parser.add_argument("--truth", help="put what they show below this folder of the environment's ground truth")
+    parser.add_argument("--into", type=Path, help="write a data set of them instead")
     options = parser.parse_args()
     cv2.setNumThreads(1)
+    if options.into:
+        dataset(options.into, options.seed, options.kind)
+        print(f"recent photos ({options.kind}), labelled, are in {options.into}")
+        return
     import boto3
 
-    began = datetime.now(UTC)
-    drawn = photos(options.seed, options.count, options.kind, first=options.first)
-    count = send(boto3.client("sagemaker-runtime"), options.endpoint, drawn)
-    seconds = (datetime.now(UTC) - began).total_seconds()
-    print(f"{count} photos ({options.kind}) were sent to {options.endpoint} in {seconds:.1f} s")
+    began, s3 = datetime.now(UTC), boto3.client("s3")
+    drawn = list(photos(options.seed, options.count, options.kind, first=options.first))
+    count = send(boto3.client("sagemaker-runtime"), options.endpoint, iter(drawn))
+    hour = captured(s3, options.endpoint, drawn, began)
+    if options.truth:
+        key = f"{environment(options.endpoint)}/ground-truth/{options.truth}/{hour}/truth.jsonl"
+        s3.put_object(Bucket=BUCKET, Key=key, Body="".join(f"{photo.truth()}\n" for photo in drawn).encode())
+    print(f"{count} photos ({options.kind}) were sent to {options.endpoint} in the hour {hour}")
 
 
 if __name__ == "__main__":

@@ -87,9 +87,13 @@ def opened(news: Sequence[News], state: State, now: datetime) -> AlertRow:
 
 
 def joined(row: AlertRow, news: Sequence[News], now: datetime) -> AlertRow:
-    """An alert to which the same happened again. One that was resolved fires as if nobody had seen it yet."""
+    """An alert to which the same happened again. One that was resolved fires as if nobody had seen it yet.
+
+    What is only told of one that fires goes into its history, and does not take its place.
+    """
     last = news[-1]
-    newer = (last.at, last.title) >= (row.last_at, row.title)
+    aside = row.state == "firing" and last.effect == "tells"
+    newer = (last.at, last.title) >= (row.last_at, row.title) and not aside
     again = {"state": "firing", **_UNTOUCHED, "reminded": 0} if row.state == "resolved" else {}
     changes: dict[str, Any] = {
         **(_face(last) if newer else {}),

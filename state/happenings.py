@@ -42,8 +42,12 @@ def record(connection: Connection, batch: Iterable[News]) -> Sequence[str]:
     families = _cleared_families(connection, fresh)
     untold = [news for news in fresh if not _names(news) & followed]
     firing = [news for news in untold if news.effect == "fires" and not _over(moved[news.arn], families, news.at)]
-    telling = [news for news in untold if news.effect == "tells" and news.place.channel is not None]
-    joins = _join(board, _by(firing, "family"), "firing", now) | _join(board, _by(telling, "arn"), "info", now)
+    joins = _join(board, _by(firing, "family"), "firing", now)
+    burning = {row.family for row in board.values() if row.state == "firing"}
+    told = [news for news in untold if news.effect == "tells"]
+    telling = [news for news in told if news.place.channel is not None or news.family in burning]
+    for id, news in _join(board, _by(telling, "arn"), "info", now).items():
+        joins[id] = [*joins.get(id, ()), *news]
     _put_on(connection, joins)
     clears = _clear(
         connection, board, _by([news for news in fresh if news.effect == "clears"], "family"), families, now
@@ -184,11 +188,15 @@ def _join(board: dict[str, AlertRow], groups: Grouped, state: State, now: dateti
 
 
 def _home(rows: Iterable[AlertRow], news: News, state: State, now: datetime) -> AlertRow | None:
-    """The alert that what happened belongs to: a firing one of the family, or one that was resolved lately."""
-    if state == "info":
-        same = (row for row in rows if row.state == "info" and row.subject.lower() == news.arn)
-        return next((row for row in same if row.group_until > now), None)
+    """The alert that what happened belongs to: a firing one of the family, or one that was resolved lately.
+
+    What is only told belongs to a firing one too; otherwise to what was told of the same thing lately.
+    """
     family = [row for row in rows if row.family == news.family and row.state != "info"]
+    if state == "info":
+        fires = next((row for row in family if row.state == "firing"), None)
+        same = (row for row in rows if row.state == "info" and row.subject.lower() == news.arn)
+        return fires or next((row for row in same if row.group_until > now), None)
     lately = [row for row in family if row.resolved_at is not None and row.resolved_at > now - news.place.window]
     newest = max(lately, key=lambda row: (row.resolved_at, row.id), default=None)
     return next((row for row in family if row.state == "firing"), newest)

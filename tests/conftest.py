@@ -74,9 +74,9 @@ class Sandbox:
         values: dict[str, str] = self.record.read("settings.json")
         return values
 
-    def bot(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run `python -m bot …` in the worker's environment."""
-        env = self.settings() | {"PATH": os.environ["PATH"]}
+    def bot(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m bot …` in the worker's environment, with some settings in place of its own."""
+        env = self.settings() | {"PATH": os.environ["PATH"], **settings}
         argv = [sys.executable, "-m", "bot", *arguments]
         return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120)
 

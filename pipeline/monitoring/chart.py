@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.monitoring.drift import Moved, Reference, Verdict
 from pipeline.monitoring.sketch import Distribution, Values
 from pipeline.monitoring.summary import Profile
+from pipeline.monitoring.wording import label
 
 SHOWN = 4
 """Columns drawn: two rows of two stay readable at 600 pixels."""
@@ -60,7 +61,7 @@ def _draw(axes: Any, moved: Moved, reference: Reference, window: Profile) -> Non
         axes.stairs(shares, edges, color=color, linewidth=1.3)
     for mean, color in ((moved.before, BEFORE), (moved.now, NOW)):
         axes.axvline(mean, color=color, linewidth=1.4, linestyle=(0, (4, 2)))
-    title = moved.column.replace("_", " ")
+    title = label(moved.column)
     axes.set_title(title, fontsize=11, color=INK, fontweight="bold", loc="left", pad=17, parse_math=False)
     moves = f"{moved.before:.4g} → {moved.now:.4g}   {moved.distance:.2f} σ"
     moves += f" (limit {moved.limit:.2f})" if moved.limit else ""

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.monitoring.wording import CLASS
+
 Picture = NDArray[np.uint8]
 
 SIDE = 320
@@ -30,8 +32,6 @@ IMAGE = (
     "mean_g",
     "mean_r",
 )
-CLASS = "class_"
-"""Prefix of the columns that count the objects of a class."""
 CLIP = 5
 """Grey levels at each end that count as clipped (sensor or JPEG noise keeps them from being exactly 0 and 255)."""
 CANNY = (80, 160)

@@ -29,8 +29,9 @@ def figures(verdict: Verdict, window: Profile, violations: int, quality: Quality
         "malformed": sum(window.malformed.values()),
         "violations": violations,
     }
-    # Only the strict rule has limits: an alarm must not fire on a small sample.
-    if ratios := [column.distance / column.limit for column in verdict.columns if column.limit > 0]:
+    # Only the strict rule alarms: not a small sample, nor a baseline of few flights, whose limits only warn.
+    ratios = [column.distance / column.limit for column in verdict.columns if column.limit > 0]
+    if ratios and verdict.kind in ("drift", "no drift"):
         found["drift_distance_ratio"] = max(ratios)
     if quality is not None:
         shares = {"precision": quality.precision, "recall": quality.recall, "map50": quality.map50}

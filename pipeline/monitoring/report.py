@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pipeline.monitoring.drift import Reference, Verdict
 from pipeline.monitoring.quality import Violation
 from pipeline.monitoring.summary import Profile
+from pipeline.monitoring.wording import label
 
 EXAMPLES = 12
 """Most example pictures of a side: the file must stay small enough to be opened from a message."""
@@ -84,7 +85,7 @@ def _columns(verdict: Verdict) -> str:
     for moved in verdict.columns:
         limit = f"{moved.limit:.3f}" if moved.limit else "–"
         figures = (moved.before, moved.now)
-        cells = [moved.column, *(f"{figure:.4g}" for figure in figures), f"{moved.distance:.3f}", limit]
+        cells = [label(moved.column), *(f"{figure:.4g}" for figure in figures), f"{moved.distance:.3f}", limit]
         cells += [f"{moved.psi:.3f}", f"{moved.p:.2g}"]
         rows.append(f'<tr class="{"beyond" if moved.beyond else "within"}">{_cells(cells, numbers=True)}</tr>')
     names = "".join(
@@ -96,7 +97,7 @@ def _columns(verdict: Verdict) -> str:
 def _violations(found: Sequence[Violation]) -> str:
     if not found:
         return "<p>None.</p>"
-    rows = [(item.feature_name, item.constraint_check_type, item.description) for item in found]
+    rows = [(label(item.feature_name), item.constraint_check_type, item.description) for item in found]
     return _table(("Column", "Check", "What"), rows)
 
 

@@ -206,6 +206,24 @@ def test_a_completed_monitor_that_found_violations_is_no_all_clear() -> None:
     assert (found.effect, found.severity, found.text) == ("tells", "warning", said)
 
 
+@pytest.mark.parametrize(
+    ("job", "more"),
+    [
+        ("groundcrew-prod-detector-monitor-9088e392f0a99019", {}),
+        (
+            "model-monitoring-202603011300-abc1",
+            {"Environment": {"sagemaker_endpoint_name": "groundcrew-prod-detector"}},
+        ),
+    ],
+)
+def test_a_window_that_drifts_is_a_note_of_the_alarm_that_counts_them(job: str, more: dict[str, object]) -> None:
+    said = "CompletedWithViolations: Drift in 200 images: brightness 110 → 80. 1 violation."
+    change = {"ProcessingJobStatus": "Completed", "FailureReason": None, "ExitMessage": said, "ProcessingJobName": job}
+    found = understood(example("processing", change | more))
+    assert (found.effect, found.severity, found.text) == ("tells", "info", said)
+    assert found.family == "arn:aws:cloudwatch:us-east-1:123456789012:alarm:groundcrew-prod-detector-drift"
+
+
 # endpoints
 
 

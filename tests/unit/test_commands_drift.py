@@ -179,6 +179,10 @@ def test_drift_is_one_line_with_what_moved_pictures_and_what_to_do(account: Acco
             verdict("warning", images=84, columns=[column(limit=0.0, beyond=True)], caveats=["Small sample: x"]),
             "Small sample: sharpness seem to have moved",
         ),
+        (
+            verdict("warning", images=300, columns=[column()], caveats=["The baseline has 9 flights only."]),
+            "Small baseline: sharpness seem to have moved",
+        ),
         (verdict("no verdict", images=12, columns=[]), "No verdict: 12 images, too few to say anything"),
         (
             verdict("no verdict", baseline=None, limits=None, columns=[]),
@@ -219,7 +223,7 @@ def test_a_longer_time_lists_its_windows_and_makes_up_no_verdict(account: Accoun
         (["no drift", "no traffic"], "No drift in 1 of 2 windows"),
         (["no traffic", "no traffic"], "No traffic in 2 windows"),
         (["no verdict", "no traffic"], "No verdict in 2 windows"),
-        (["warning", "no drift"], "Small samples: 1 of 2 windows may have moved"),
+        (["warning", "no drift"], "Not sure: 1 of 2 windows may have moved"),
     ],
 )
 def test_silence_is_never_no_drift(account: Account, kinds: list[str], title: str) -> None:

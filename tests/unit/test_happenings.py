@@ -210,6 +210,18 @@ def test_facts_stay_in_their_order(engine: Engine) -> None:
     assert list(alerts.listed(engine)[0].facts) == ["Source", "Account", "n", "about"]
 
 
+def test_what_is_told_while_its_family_fires_is_in_that_alert_and_has_no_message(engine: Engine) -> None:
+    nowhere = replace(PLACE, channel=None)
+    put(engine, news("a1", "alarm", 1, "fires"), news("a2", "completed", 1, "tells", place=nowhere))
+    put(engine, news("a3", "completed", 2, "tells"))
+    alert = one(engine)
+    assert (alert.state, alert.last_state, alert.count) == ("firing", "alarm", 3)
+    with engine.begin() as connection:
+        assert len(alerts.history(connection, alert.id).entries) == 3
+    put(engine, news("a1", "ok", 3, "clears"))
+    assert one(engine).state == "resolved"
+
+
 def test_what_is_only_recorded_is_not_drawn(engine: Engine) -> None:
     put(engine, news("a1", "failed", 1, "fires", place=replace(PLACE, channel=None)))
     assert (one(engine).channel, one(engine).dirty) == (None, False)

@@ -15,6 +15,7 @@ from scipy import stats
 
 from pipeline.monitoring.calibration import LEAST, Limits, calibrate
 from pipeline.monitoring.drift import Reference, fit, js, judge, ks, psi, unusual, w1, w1_over_sigma
+from pipeline.monitoring.metrics import figures
 from pipeline.monitoring.sketch import sketched
 from pipeline.monitoring.summary import Profile, Summary
 
@@ -124,6 +125,7 @@ def test_a_baseline_of_few_flights_only_warns() -> None:
     found = judge(few, table(normal(300, 1, brightness=5)))
     assert found.kind == "warning"
     assert "9 flights only" in found.caveats[0]
+    assert "drift_distance_ratio" not in figures(found, table(normal(300, 1, brightness=5)), 0, None)
     assert judge(few, table(normal(300, 1))).kind == "no drift"
     one = replace(REFERENCE, limits=Limits((), (), "flight", 1))
     found = judge(one, table(normal(300, 1, brightness=5)))

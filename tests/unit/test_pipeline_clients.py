@@ -13,7 +13,7 @@ from botocore.response import StreamingBody
 
 from pipeline import deployment, executions, inference, registry, source
 from pipeline.errors import BadInput, NotFound, Refused, Unavailable
-from pipeline.names import Names
+from pipeline.names import Environment, Names
 from pipeline.registry import Package
 from tests.unit.fake_aws import FakeClient, refusal
 
@@ -250,6 +250,12 @@ def test_the_template_knows_every_parameter() -> None:
     assert [name for name in given if f"\n  {name}:\n" not in declared] == []
 
 
+@pytest.mark.parametrize(("env", "percent"), [("dev", "100"), ("staging", "100"), ("prod", "20")])
+def test_each_environment_keeps_its_share_of_the_requests(env: Environment, percent: str) -> None:
+    given = deployment.parameters(NAMES, env, dev_package(), "ml.m5.large", code=CODE)
+    assert given["CapturePercent"] == percent
+
+
 def test_a_second_deployment_updates_and_may_change_nothing() -> None:
     client = FakeClient(describe_stacks=stack("CREATE_COMPLETE", Digest="0" * 64), update_stack={"StackId": "id"})
     assert deploy(client) == ("id", "updated")
@@ -259,10 +265,11 @@ def test_a_second_deployment_updates_and_may_change_nothing() -> None:
 
 def test_the_same_model_keeps_its_address_and_its_instance_type() -> None:
     known = {"Digest": DIGEST, "InstanceType": "ml.m5.large", "ModelDataUrl": "s3://b/elsewhere/model.tar.gz"}
+    known |= {"CapturePercent": "35"}
     client = FakeClient(describe_stacks=stack("CREATE_COMPLETE", **known), update_stack={"StackId": "id"})
     deploy(client)
     sent = {row["ParameterKey"]: row["ParameterValue"] for row in client.requests("update_stack")[0]["Parameters"]}
-    assert sent["ModelDataUrl"] == "s3://b/elsewhere/model.tar.gz"
+    assert (sent["ModelDataUrl"], sent["CapturePercent"]) == ("s3://b/elsewhere/model.tar.gz", "35")
     with pytest.raises(Refused, match=r"already serves this model on ml\.m5\.large"):
         deploy(client, "ml.c5.large")
 
