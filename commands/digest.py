@@ -60,10 +60,8 @@ def _digest(ctx: Context, days: int) -> Reply:
     found = tally(entries(read, "service"), start, end, start - WEEK)
     month, (budget, trouble) = cost_forecast.month(read), cost_forecast.budget_or_why(ctx)
     odd = anomalies.findings(ctx, read, start)
-    begins, pictured = (
-        end - timedelta(days=PICTURED if days == 1 else PICTURED_WEEKLY),
-        from_bill(ctx, read, "service", start, end),
-    )
+    account = from_bill(ctx, read, "service", start, end)
+    pictured = tally(account.entries, end - timedelta(days=PICTURED if days == 1 else PICTURED_WEEKLY), end)
     return Reply(
         title=_title(read, found, days),
         context=f"{PROJECT} · {span(start, end)} (UTC) · from the bill (Cost Explorer), provisional",
