@@ -149,7 +149,12 @@ _SAGEMAKER = {
         ("studio-lifecycle-config/{StudioLifecycleConfigName}",),
         *("CreateStudioLifecycleConfig", "DescribeStudioLifecycleConfig", "DeleteStudioLifecycleConfig"),
     ),
-    **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs"),
+    **_ops(
+        ("app/{DomainId}/{UserProfileName}/{AppType}/{AppName}", "app/{DomainId}/{SpaceName}/{AppType}/{AppName}"),
+        *("CreateApp", "DescribeApp", "DeleteApp"),
+    ),
+    **_ops(("space/{DomainId}/{SpaceName}",), "CreateSpace", "DescribeSpace", "DeleteSpace"),
+    **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs", "ListApps", "ListSpaces"),
     **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
     **_ops(
         ("monitoring-schedule/{MonitoringScheduleName}",),

@@ -1,4 +1,5 @@
-"""SNS to SQS, and services to SNS, as AWS delivers it: only where the queue's policy lets the topic, wrapped unless it is to come raw.
+"""SNS to SQS as AWS delivers it: only where the queue's policy lets the topic, wrapped unless it is to come raw.
+And services to SNS, where the topic's policy lets them.
 
 moto keeps topics and subscriptions; it sends past queue policies and takes the word "false" for raw delivery.
 """

@@ -107,7 +107,7 @@ class Anomalies:
             raise invalid("Subscribers of frequency IMMEDIATE are SNS topics, those of DAILY and WEEKLY are addresses.")
         if "Threshold" not in wanted and "ThresholdExpression" not in wanted:
             raise invalid("A subscription has a Threshold or a ThresholdExpression.")
-        _over(wanted, {name: 0.0 for name in _IMPACTS.values()})
+        _over(wanted, dict.fromkeys(_IMPACTS.values(), 0.0))
         arn = self._arn("anomalysubscription")
         self._subscriptions[arn] = Kept(
             {**wanted, "SubscriptionArn": arn, "AccountId": self._ledger.account}, _tags(params)

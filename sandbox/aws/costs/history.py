@@ -124,7 +124,7 @@ _LEFT_ON = (
 
 def spikes(seed: int, today: date, days: int = DAYS) -> tuple[Spike, ...]:
     """The one to three spikes of the `days` days before `today`, the earliest first."""
-    dice, found = random.Random(f"{seed}/spikes"), list[int]()
+    dice, found = _dice(f"{seed}/spikes"), list[int]()
     for _ in range(dice.randint(1, 3)):
         free = [at for at in range(_QUIET, days - 2) if all(abs(at - other) >= _APART for other in found)]
         if free:
@@ -146,9 +146,14 @@ def history(
     return [line for at in range(count) for line in _day(seed, first + timedelta(days=at), at, planted, region)]
 
 
+def _dice(text: str) -> random.Random:
+    """The same numbers for the same text, on every machine."""
+    return random.Random(text)  # noqa: S311 (invented costs, not secrets)
+
+
 def _day(seed: int, day: date, at: int, planted: tuple[Spike, ...], region: str) -> Iterator[Line]:
     for number, source in enumerate(SOURCES):
-        dice = random.Random(f"{seed}/{day.isoformat()}/{number}")
+        dice = _dice(f"{seed}/{day.isoformat()}/{number}")
         mean = (source.weekend if day.weekday() >= 5 else source.workday) * (1 + source.growth) ** at
         off = max(-CLIPPED, min(CLIPPED, dice.gauss(0, 1))) * source.noise
         yield line(source, day, Decimal(f"{mean * (1 + off):.4f}"), region)

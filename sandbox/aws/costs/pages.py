@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 from sandbox.aws.errors import AwsError
 
 T = TypeVar("T")
+PAGE_TOKEN = "NextPageToken"  # noqa: S105 (a parameter's name)
 
 
-def page(items: Sequence[T], params: Mapping[str, Any], size: int, token: str = "NextPageToken") -> tuple[list[T], str]:
+def page(items: Sequence[T], params: Mapping[str, Any], size: int, token: str = PAGE_TOKEN) -> tuple[list[T], str]:
     """The items from the request's token on, and the token of the next page (empty at the end).
 
     Raises AwsError for a token that is none, and for one of another request.

@@ -1,4 +1,4 @@
-"""The Price List Query API over the sandbox's price list: products as JSON in texts, with AWS's members and spelling."""
+"""The Price List Query API over the sandbox's price list: products as JSON in texts, spelled as AWS does."""
 
 from __future__ import annotations
 
