@@ -173,7 +173,7 @@ def days(start: date, end: date) -> Sequence[date]:
 def understood(what: str) -> Iterator[None]:
     """Errors of AWS's billing services as ours, with what to do. `what` is who was asked, for the first words.
 
-    Throttled calls were repeated by botocore before (`iam.sessions`: four tries, backing off). Raises Denied when the
+    Throttled calls were repeated by botocore before (`iam.sessions`: five tries, backing off). Raises Denied when the
     role may not ask, Unavailable when the service is off, has no data yet, is busy or away, BadInput for what it
     cannot answer.
     """
