@@ -152,8 +152,16 @@ class Scheduler:
         """Deal with the period and queue its message: both, or neither because somebody else did."""
         with self._engine.begin() as connection:
             if schedules.claim(connection, row, due.period, due.at, schedules.QUEUED):
-                slot = schedules.slot(row.name, due.period)
-                outbox.put(connection, "message", render(reply), priority=Priority.POST, channel=row.channel, slot=slot)
+                outbox.put(
+                    connection,
+                    "message",
+                    render(reply),
+                    priority=Priority.POST,
+                    channel=row.channel,
+                    slot=schedules.slot(row.name, due.period),
+                    picture=reply.picture.data if reply.picture else None,
+                    picture_name=reply.picture.name if reply.picture else None,
+                )
 
     def _failed(self, row: ScheduleRow, due: Firing, error: Exception) -> None:
         why = _why(error)

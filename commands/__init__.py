@@ -35,6 +35,11 @@ MODULES = (
     "drift",
     "drift_baseline",
     "drift_schedule",
+    "cost",
+    "cost_forecast",
+    "budget",
+    "anomalies",
+    "digest",
 )
 
 

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from commands import summary
+from commands import digest, summary
 from commands.command import Context, command
 from commands.moments import length
 from commands.reply import Action, Audience, Channel, Code, Confirm, Fact, Inline, Mention, Moment, Reply
@@ -28,7 +28,9 @@ from state.schedules import RunRow, ScheduleRow
 Report = Callable[[Context, datetime], Reply]
 """Draws what is posted: what happened since the given moment, that of the last report."""
 
-REPORTS: Mapping[str, Report] = MappingProxyType({"summary": summary.report})
+REPORTS: Mapping[str, Report] = MappingProxyType(
+    {"summary": summary.report, "digest-daily": digest.daily, "digest-weekly": digest.weekly}
+)
 
 SETTER = "ml-engineer"
 ON_TIME = timedelta(minutes=2)

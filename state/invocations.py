@@ -6,7 +6,7 @@ A worker holds a row by a lease it keeps renewing. Slack's delivery id is unique
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -171,6 +171,13 @@ def finish(connection: Connection, id: str, outcome: str) -> None:
         .where(invocations.c.id == id)
         .values(state="finished", outcome=outcome, finished_at=func.now(), lease_until=None, response_url=None)
     )
+
+
+def called(connection: Connection, users: Iterable[str]) -> dict[str, str]:
+    """What some users were called when they last typed something."""
+    known = invocations.c.user_id.in_(list(users)) & (invocations.c.user_name != "")
+    newest = select(invocations.c.user_id, invocations.c.user_name).where(known).order_by(invocations.c.created_at)
+    return {row.user_id: row.user_name for row in connection.execute(newest)}
 
 
 def _values(arrival: Arrival) -> dict[str, Any]:

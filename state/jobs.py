@@ -82,6 +82,12 @@ def between(connection: Connection, start: datetime, end: datetime) -> Sequence[
     return _jobs(connection, (jobs.c.started_at < end) & (jobs.c.ended_at.is_(None) | (jobs.c.ended_at > start)))
 
 
+def begins(connection: Connection) -> datetime | None:
+    """When the first job began that is recorded."""
+    found: datetime | None = connection.scalar(select(func.min(jobs.c.started_at)))
+    return found
+
+
 def _jobs(connection: Connection, which: object) -> Sequence[Job]:
     columns = [column for column in jobs.c if column.name != "changed_at"]
     query = select(*columns).where(which).order_by(jobs.c.started_at, jobs.c.id)  # type: ignore[arg-type]
