@@ -35,6 +35,7 @@ MODULES = (
     "drift",
     "drift_baseline",
     "drift_schedule",
+    "estimate",
 )
 
 

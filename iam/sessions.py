@@ -36,6 +36,8 @@ PRICING_REGION = "us-east-1"
 """Where prices are asked: the price list answers in a few regions only, for all of them."""
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
+_QUICK = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=3)
+"""For prices: they are asked for while somebody waits, and a command can go on without."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,8 @@ class Sessions:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
         with self._making:
             region = self._regions.get(service, self._region)
-            return self._base.client(service, region, config=_CONFIG, **(keys.explicit() if keys else {}))
+            config = _QUICK if service == "pricing" else _CONFIG
+            return self._base.client(service, region, config=config, **(keys.explicit() if keys else {}))
 
 
 def _denied(refusal: ClientError, role: str) -> Denied:
