@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -124,7 +124,7 @@ def finished(status: str = "Completed", **more: Any) -> Account:
     job = {
         "ProcessingJobArn": NAMES.arn("sagemaker", f"processing-job/{request['ProcessingJobName']}"),
         "ProcessingJobStatus": status,
-        "CreationTime": datetime.now(UTC),
+        "CreationTime": datetime.now(UTC) - timedelta(minutes=3),
         "ProcessingOutputConfig": request["ProcessingOutputConfig"],
         **more,
     }
