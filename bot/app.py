@@ -29,6 +29,7 @@ from bot.alerts.reminders import keep_reminding
 from bot.alerts.tags import TagReader
 from bot.alerts.undelivered import keep_announcing
 from bot.anchoring import keep_anchored
+from bot.bookkeeping import Books
 from bot.leader import lead
 from bot.runner import Case, Runner
 from bot.schedule import Scheduler
@@ -42,6 +43,7 @@ from bot.worker import Bells, Worker, name
 from commands.command import Attachment, Command, Context, Person, no_file
 from commands.deployment import deployment_live
 from commands.drift import monitor_live
+from commands.estimate import Limits
 from commands.execution import execution_live
 from commands.explain import explanation_live
 from commands.reply import Reply
@@ -76,6 +78,7 @@ class Workplace:
         self, settings: Settings, engine: Engine, sessions: Sessions, slack: WebClient, people: People | None
     ) -> None:
         self.engine = engine
+        self.limits = Limits(settings.cost_confirm_usd, settings.cost_approval_usd)
         self._settings = settings
         self._sessions = sessions
         self._slack = slack
@@ -173,6 +176,19 @@ class Workplace:
             state=self.engine,
             channel=row.channel,
             web_links=self._links,
+        )
+
+    def books_context(self) -> Context:
+        """What the books are kept with: the bot's own read-only eyes."""
+        eyes = self._sessions.observer("books").client
+        return Context(
+            person=replace(OBSERVER, user="books"),
+            invocation="books",
+            names=self._names,
+            client=eyes,
+            eyes=eyes,
+            tracking=self._tracking(),
+            state=self.engine,
         )
 
     def vault(self) -> tuple[Any, str]:
@@ -313,7 +329,8 @@ def worker(settings: Settings) -> None:
     explaining = partial(explain, engine, place.alert_eyes, posted, stop)
     reminding = partial(keep_reminding, engine, routes.now, stop)
     duties: list[Callable[[], None]] = [sender.run, watcher.run, partial(expire_approvals, engine, stop), anchoring]
-    duties += [scheduler.run, drawer.run, explaining, reminding, *_intake(engine, place, stop)]
+    books = Books(engine, place.books_context, stop)
+    duties += [books.run, scheduler.run, drawer.run, explaining, reminding, *_intake(engine, place, stop)]
     if not stop.is_set():
         Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
             lambda: lead(settings.database, duties, stop)

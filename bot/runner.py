@@ -16,13 +16,15 @@ from sqlalchemy import Connection, Engine
 
 from bot import asking, wording
 from bot.deliver import deliver
+from commands import estimate as estimating
 from commands.approvals import card
-from commands.command import Command, Context, Person
+from commands.command import Approval, Command, Context, Person, Plan
+from commands.estimate import Estimate, Limits
 from commands.parsing import parse
 from commands.reply import Audience, Inline, Moment, Outcome, Reply
 from iam.sessions import Calls, noting
 from pipeline.errors import BadInput, Denied, GroundcrewError, Refused, Unavailable
-from state import approvals, audit, invocations
+from state import approvals, audit, estimates, invocations
 from state.grants import Grant
 from state.invocations import Invocation
 
@@ -40,6 +42,7 @@ class Place(Protocol):
     """What the runner needs of the world around it; `bot.app` wires it."""
 
     engine: Engine
+    limits: Limits
 
     def person(self, team: str, user: str, name: str) -> Person | None:
         """The person behind a Slack user, None when the access file does not name them. Raises Refused, Unavailable."""
@@ -73,6 +76,8 @@ class Case:
     stranger: bool = False
     fault: GroundcrewError | None = None
     glass: Grant | None = None
+    price: tuple[Context, Estimate] | None = None
+    """What it will cost, where it costs something, and in whose context that was reckoned."""
     calls: Calls = field(default_factory=Calls)
 
     def audience(self, outcome: Outcome) -> Audience:
@@ -157,17 +162,51 @@ class Runner:
             return self._unasked(case, case.person, command, case.glass)
         ctx = self._place.context(case, {})
         if rule:
-            plan = command.plan(ctx, **arguments)  # type: ignore[misc]  # the decorator demands it
-            able = self._place.able(rule.role_for(arguments), case.person.team, standing=rule.standing)
+            plan, able = self._plan(ctx, case, command), self._able(rule, case)
             return asking.request(ctx, rule, case.line, plan, arguments, able)
+        price = self._price(ctx, case, command)
+        if price and price.level(self._place.limits) == "approval":
+            return self._agreed(ctx, case, command, price)
         return self._confirmed(ctx, case, command)
 
+    def _able(self, rule: Approval, case: Case) -> Sequence[str]:
+        team = case.person.team if case.person else ""
+        return self._place.able(rule.role_for(case.arguments), team, standing=rule.standing)
+
+    def _price(self, ctx: Context, case: Case, command: Command) -> Estimate | None:
+        """What it will cost, None for what costs nothing by the hour; remembered, to be kept with the answer."""
+        if case.price is None or case.price[0] is not ctx:
+            found = estimating.of(ctx, command, case.arguments)
+            case.price = (ctx, found) if found else None
+        return case.price[1] if case.price else None
+
+    def _plan(self, ctx: Context, case: Case, command: Command) -> Plan:
+        """What will happen and what it costs, as somebody is asked about it."""
+        plan = command.plan(ctx, **case.arguments) if command.plan else Plan(f"start this {command.name}", [], {})
+        price = self._price(ctx, case, command)
+        return asking.priced(ctx, case.line, plan, price) if price else plan
+
     def _confirmed(self, ctx: Context, case: Case, command: Command) -> Reply:
-        """Run it, unless it asks first and was not told yes."""
-        if command.confirm and not case.arguments.get("yes"):
-            plan = command.plan(ctx, **case.arguments)  # type: ignore[misc]  # the decorator demands it
-            return asking.confirm(command, case.line, plan, case.arguments)
-        return command.handler(ctx, **case.arguments)
+        """Run it, unless it asks first, by itself or for its price, and was not told yes."""
+        price = self._price(ctx, case, command)
+        dear = price is not None and price.level(self._place.limits) != "nothing"
+        if (command.confirm or dear) and not case.arguments.get("yes"):
+            return asking.confirm(command, case.line, self._plan(ctx, case, command), case.arguments)
+        reply = command.handler(ctx, **case.arguments)
+        return asking.with_price(reply, price) if price else reply
+
+    def _agreed(self, ctx: Context, case: Case, command: Command, price: Estimate) -> Reply:
+        """What costs so much that somebody else has to agree: run it when they have, ask them when they have not.
+
+        It is about the money alone. So it runs in the session of whoever asked, who has the right and starts it.
+        """
+        plan = self._plan(ctx, case, command)
+        row = approvals.granted(self._place.engine, ctx.person.team, ctx.person.user, case.line)
+        if row is None:
+            able = self._able(asking.MONEY, case)
+            return asking.request(ctx, asking.MONEY, case.line, plan, case.arguments, able, money=True)
+        asking.use(ctx, case.line, row, plan, price, money=True)
+        return asking.with_price(command.handler(ctx, **case.arguments), price)
 
     def _unasked(self, case: Case, person: Person, command: Command, glass: Grant) -> Reply:
         """What needs an approval, in the hands of somebody who broke the glass for just this resource."""
@@ -195,7 +234,8 @@ class Runner:
         case.person = asking.in_role(person, row.role)
         # The plan is made in a session without the tag: only an approval that is used up brings it.
         reading = replace(self._place.context(case, {}), approval=row.id)
-        used = asking.use(reading, case.line, row, command.plan(reading, **case.arguments))
+        plan, price = self._plan(reading, case, command), self._price(reading, case, command)
+        used = asking.use(reading, case.line, row, plan, price)
         log.info("approval %s is used by %s for %s", used.id, used.decided_by, used.requester)
         ctx = self._place.context(case, {"approval": used.id, "requester": used.requester})
         return command.handler(ctx, **case.arguments)
@@ -226,6 +266,11 @@ class Runner:
                 requests=case.calls.requests,
                 **_who(case),
             )
+            if case.price:
+                subject = reply.follow.arn if reply.follow else None
+                ctx, price = case.price
+                where = asking.environment(case.arguments)
+                estimates.put(connection, estimating.row(ctx, price, case.line, where, subject))
             deliver(connection, case.asked, reply, case.audience(reply.outcome))
             invocations.finish(connection, case.asked.id, reply.outcome)
         return reply

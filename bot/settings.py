@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -50,6 +51,8 @@ class Settings(BaseSettings):
     monitor: Monitor = "processing"
     clarify_image: str = ""
     pricing_region: str = PRICING_REGION
+    cost_confirm_usd: Decimal = Decimal(5)
+    cost_approval_usd: Decimal = Decimal(50)
     mlflow_tracking_uri: str = ""
     mlflow_ui_url: str = ""
     host: str = "127.0.0.1"

@@ -40,6 +40,7 @@ MODULES = (
     "budget",
     "anomalies",
     "digest",
+    "estimate",
 )
 
 

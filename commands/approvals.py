@@ -93,16 +93,30 @@ def decide(ctx: Context, row: ApprovalRow, *, approve: bool, reason: str = "") -
         )
     if open_ and not approve and me.user != row.requester and not reason.strip():
         return _why(row)
-    run = _arrival(ctx, row) if approve else None
+    money = _for_money(row)
+    run = _arrival(ctx, row) if approve and not money else None
     row = approvals.decide(ctx.state, me.team, row.id, by=me.user, approve=approve, reason=reason.strip(), run=run)
     said: list[Inline] = [" · said: ", row.reason] if row.reason else []
     return Reply(
         title=f"{'Approved' if approve else 'Withdrawn' if me.user == row.requester else 'Rejected'}: {row.title}",
         context=[Code(row.id), " · decided by ", Mention(me.user), " · asked by ", Mention(row.requester), *said],
-        text=["It runs now: ", Code(row.command)] if approve else "Nothing was changed.",
+        text=_after(row, money) if approve else "Nothing was changed.",
+        actions=[Action("Start it", row.command, "primary")] if approve and money else (),
         environment=_environment(row),
         approval=row.id,
     )
+
+
+def _after(row: ApprovalRow, money: bool) -> Text:
+    if not money:
+        return ["It runs now: ", Code(row.command)]
+    return [Mention(row.requester), " can start it now, for the price that was shown: ", Code(row.command)]
+
+
+def _for_money(row: ApprovalRow) -> bool:
+    """Whether only the price was to be agreed to: then whoever asked starts it, in their own session."""
+    command, arguments = parse(row.command)
+    return command.approval is None or not command.approval.when(arguments)
 
 
 REASONS = ("the metrics are not good enough", "not now", "it is not clear what this is for")
@@ -194,7 +208,8 @@ def _standing(row: ApprovalRow) -> Text:
 
 
 def _buttons(row: ApprovalRow) -> list[Action]:
-    about = f"{row.title}. It runs at once, in your own session, and is recorded with your name."
+    when = "Whoever asked starts it then" if _for_money(row) else "It runs at once, in your own session"
+    about = f"{row.title}. {when}, and it is recorded with your name."
     return [
         Action("Approve…", f"approvals approve {row.id}", "primary", Confirm("Approve this?", about, "Approve")),
         Action("Reject…", f"approvals reject {row.id}", "danger"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from alerts.routes import Routes
 from commands.reply import Audience, Fact, Link, Reply
 from pipeline.errors import BadInput
 from pipeline.names import ENVIRONMENTS, Environment, Monitor, Names
+from pipeline.prices import Component
 from pipeline.tracking import Tracking
 from state.grants import Grant
 
@@ -90,6 +92,37 @@ class Plan:
     title: str
     facts: Sequence[Fact]
     bound: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Instances that a line puts to work: those of a step's job, or with `stays` what runs until it is deleted.
+
+    `seconds` is what it typically takes where nothing like it has run, `most_s` when SageMaker stops it. Its time grows
+    with the product of what `grows_with` names in the work, the image size twice. `instead` are other instance types.
+    """
+
+    step: str
+    component: Component
+    instance_type: str
+    seconds: float = 0.0
+    most_s: float = math.inf
+    grows_with: Sequence[str] = ()
+    stays: bool = False
+    instances: int = 1
+    instead: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What a line will use. `work` is how much it does (epochs, photos, image_size), as far as the line says.
+
+    `less` is the same line with less of something, in words and as work: `--epochs 2`.
+    """
+
+    uses: Sequence[Use]
+    work: Mapping[str, int] = field(default_factory=dict)
+    less: tuple[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +224,7 @@ class Command:
     approval: Approval | None
     confirm: bool
     plan: Callable[..., Plan] | None
+    spends: Callable[..., Spend | None] | None
     example: str
 
     @property
@@ -220,6 +254,7 @@ def command(
     approval: Approval | None = None,
     confirm: bool = False,
     plan: Callable[..., Plan] | None = None,
+    spends: Callable[..., Spend | None] | None = None,
     example: str = "",
 ) -> Callable[[Handler], Handler]:
     """Declare a function as a command.
@@ -228,14 +263,19 @@ def command(
     what touches no single environment); None for what everybody may do, which calls nothing in AWS but one's identity.
     `changes`: it alters something (never re-run after a crash, never a cached session). `confirm`: asks before acting
     unless `--yes` is typed. `plan(ctx, **arguments) -> Plan`: required with `approval` or `confirm`.
+    `spends(ctx, **arguments)`: what it will use, None for arguments that use nothing. The price is shown before it
+    runs, and asked about when it is high, so such a command takes `yes`.
     """
 
     def declare(handler: Handler) -> Handler:
         if (approval or confirm) and plan is None:
             raise TypeError(f"{name}: a command that asks first needs a plan to show")
+        if spends and "yes" not in inspect.signature(handler).parameters:
+            raise TypeError(f"{name}: a command that spends may have to ask first, and takes `yes`")
         for need in needs:
             _check(name, need, handler)
-        declared = Command(name, handler, tuple(needs), allowed, changes, audience, approval, confirm, plan, example)
+        about = (name, handler, tuple(needs), allowed, changes, audience, approval, confirm, plan, spends, example)
+        declared = Command(*about)
         handler.__command__ = declared  # type: ignore[attr-defined]
         return handler
 

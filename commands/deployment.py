@@ -8,16 +8,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from commands import spent
 from commands.arguments import Between, Env, Yes
-from commands.command import READERS, Allowed, Approval, Context, Need, Plan, command
+from commands.command import READERS, Allowed, Approval, Context, Need, Plan, Spend, Use, command
 from commands.registry import comparison
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step, StepState
 from commands.wording import short_digest
-from pipeline import deployment, registry, source
+from pipeline import definition, deployment, registry, source
 from pipeline.deployment import Resource, Stack
 from pipeline.errors import NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
 from pipeline.registry import Package
+from state import jobs
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/{stack}/*"
 PACKAGES = (
@@ -71,11 +73,26 @@ def _package(ctx: Context, env: Environment, version: int | None) -> Package:
     return package
 
 
-def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: str) -> Plan:
+def additional(ctx: Context, env: Environment, instance_type: str) -> list[Use]:
+    """What an endpoint on this instance type adds to what runs already: nothing, when it is on that type now."""
+    with ctx.state.begin() as connection:
+        rows = jobs.serving(connection, ctx.names.stack(env))
+    if any(row.instance_type == instance_type for row in rows):
+        return []
+    return [Use("Endpoint", "Hosting", instance_type, stays=True, instead=definition.SERVED_ON)]
+
+
+def spends(ctx: Context, *, env: Environment, instance_type: str, **_: object) -> Spend:
+    """An instance for as long as nobody deletes the deployment."""
+    return Spend(additional(ctx, env, instance_type))
+
+
+def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: str, yes: bool = False) -> Plan:
     """What deploying a version would do, as a confirmation or an approval shows it."""
     # The stack first: whoever may not look at an environment hears so from AWS, whatever else is there or is not.
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
     package = _package(ctx, env, version)
+    deployment.runs_on(package, instance_type)
     serving = stack.digest if stack is not None else ""
     before = registry.with_digest(ctx.client("sagemaker"), ctx.names, env, serving) if serving else None
     facts = [
@@ -107,6 +124,7 @@ def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: 
     audience=Audience.CHANNEL,
     approval=Approval("ml-engineer", when=in_prod),
     plan=plan,
+    spends=spends,
     example="deployment create --env staging --version 3",
 )
 def create(
@@ -117,6 +135,7 @@ def create(
         int | None, Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000))
     ] = None,
     instance_type: Annotated[str, Parameter(help="Instance type of the endpoint")] = deployment.INSTANCE_TYPE,
+    yes: Yes = False,
 ) -> Reply:
     """Deploy a model version to the environment's endpoint; prod needs an approval."""
     cloudformation = ctx.client("cloudformation")
@@ -263,6 +282,7 @@ def _shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
             Fact("Model", version(ctx, stack, env)),
             Fact("Digest", short_digest(stack.digest)),
             Fact("Instance", stack.parameters.get("InstanceType", "unknown")),
+            *spent.of_endpoint(ctx, stack.name),
         ],
         quote=failure,
         actions=_actions(stack, env),

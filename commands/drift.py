@@ -9,10 +9,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from commands import drift_report, watching
+from commands import drift_report, spent, watching
 from commands.alert_card import mute_menu
-from commands.arguments import Between, Env
-from commands.command import READERS, Approval, Context, Plan, command
+from commands.arguments import Between, Env, Yes
+from commands.command import READERS, Approval, Context, Plan, Spend, command
 from commands.drift_chart import trend
 from commands.drift_report import stamp
 from commands.reply import Action, Audience, Code, Document, Fact, Inline, Link, Menu, Picture, Reply
@@ -34,9 +34,15 @@ WHY = ("the season has changed", "a new camera flies", "another area is flown")
 At = Annotated[str, Parameter(help="The window that ended then, such as 2026-05-04T08:00:00Z")]
 
 
-def _plan(ctx: Context, *, endpoint: str, env: Environment, window: str, at: str, now: bool, full: bool) -> Plan:
+def _plan(
+    ctx: Context, *, endpoint: str, env: Environment, window: str, at: str, now: bool, full: bool, yes: bool
+) -> Plan:
     stack, span = watching.stack(ctx, endpoint, env), watching.span(window)
     return watching.plan(stack, f"the last {duration(span.total_seconds())}", {"window": window})
+
+
+def _spends(ctx: Context, *, now: bool, **_: object) -> Spend | None:
+    return watching.spends(ctx) if now else None
 
 
 @command(
@@ -46,6 +52,7 @@ def _plan(ctx: Context, *, endpoint: str, env: Environment, window: str, at: str
     audience=Audience.CHANNEL,
     approval=Approval("ml-engineer", when=lambda given: given["env"] == "prod" and bool(given.get("now"))),
     plan=_plan,
+    spends=_spends,
     example="drift report --env staging --window 24h",
 )
 def report(
@@ -57,6 +64,7 @@ def report(
     at: At = "",
     now: Annotated[bool, Parameter(help="Run the monitor over this window now; in prod with an approval")] = False,
     full: Annotated[bool, Parameter(help="The whole report with all columns, as a page for you alone")] = False,
+    yes: Yes = False,
 ) -> Reply:
     """Show whether an endpoint still sees what its model was made for, and what has moved."""
     stack, span = watching.stack(ctx, endpoint, env), watching.span(window)
@@ -144,16 +152,23 @@ def shown(ctx: Context, found: Report, env: Environment) -> Reply:
 def monitor_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
     """The message of a monitor's job (by ARN) as it is now, and whether it has ended: then it is the report."""
     job, env = looks.load(ctx.client("sagemaker"), arn), watching.environment(arn)
+    cost, counted = spent.of_job(ctx, arn, None if job.running else job.ended or job.created)
     if job.running:
         return watching.running(job, env), False
     found = reports.at(ctx.client("s3"), job.output) if job.status == "Completed" else None
     if found is None:
-        return watching.failed(ctx, job, env), True
+        failed = watching.failed(ctx, job, env)
+        return replace(failed, facts=[*failed.facts, *cost]), counted
     reply = shown(ctx, found, env)
     more = [Action("Photos", _line("drift report", found, env))] if reply.also else []
     return replace(
-        reply, slot=watching.slot(arn), audience=Audience.CHANNEL, also=(), actions=[*reply.actions, *more]
-    ), True
+        reply,
+        slot=watching.slot(arn),
+        audience=Audience.CHANNEL,
+        also=(),
+        facts=[*reply.facts, *cost],
+        actions=[*reply.actions, *more],
+    ), counted
 
 
 def _several(
@@ -234,9 +249,7 @@ def _next(found: Report) -> list[Inline]:
     if found.kind == "warning" and found.images < drift_report.ENOUGH:
         lines.append("Wait for more images, or look at a longer window.\n")
     elif found.kind == "warning":
-        lines.append(
-            "The baseline is too small to be sure: train on more photos, or accept a large window as one.\n"
-        )
+        lines.append("The baseline is too small to be sure: train on more photos, or accept a large window as one.\n")
     if found.review_photos:
         kept = f"{found.review_photos} photos are kept for labelling: "
         lines += [kept, Code(shorten(found.review, 200)), "\n"]

@@ -126,7 +126,7 @@ def set_(ctx: Context, endpoint: EndpointName = "", *, every: Every, env: Env = 
     return replace(reply, title=f"{stack.name} is looked at every {hours} h", text=words)
 
 
-def _plan_truth(ctx: Context, *, prefix: str, endpoint: str, env: Environment, window: str) -> Plan:
+def _plan_truth(ctx: Context, *, prefix: str, endpoint: str, env: Environment, window: str, yes: bool) -> Plan:
     stack, span = watching.stack(ctx, endpoint, env), watching.span(window)
     place = _place(ctx, prefix, stack, env)
     return watching.plan(stack, f"the last {duration(span.total_seconds())}", {"window": window, "ground truth": place})
@@ -144,6 +144,7 @@ def _plan_truth(ctx: Context, *, prefix: str, endpoint: str, env: Environment, w
     audience=Audience.CHANNEL,
     approval=Approval("ml-engineer", when=in_prod),
     plan=_plan_truth,
+    spends=watching.spends,
     example="drift ground-truth labels-may --env staging --window 24h",
 )
 def ground_truth(
@@ -153,6 +154,7 @@ def ground_truth(
     *,
     env: Env = "dev",
     window: Window = "24h",
+    yes: Yes = False,
 ) -> Reply:
     """Compare what the model said with what the photos really showed; prod needs an approval."""
     stack = watching.stack(ctx, endpoint, env)

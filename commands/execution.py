@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from commands import spent
 from commands.command import Context
 from commands.progress import Progress, epochs_of, event, progress_of
 from commands.reply import Action, Audience, Confirm, Fact, Inline, Outcome, Reply, Step, StepState
@@ -48,24 +49,26 @@ _OPTIONS = {
 
 
 def execution_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
-    """The message of an execution as it is now, and whether it has ended."""
+    """The message of an execution as it is now, and whether that is its last word: its cost too."""
     run = executions.load(ctx.client("sagemaker"), arn)
     progress = progress_of(ctx, run)
     failed = _failed_step(run)
+    ran = [step.job for step in run.steps if step.job]
+    cost, counted = spent.of_execution(ctx, arn, ran, None if run.running else run.changed)
     reply = Reply(
         title=f"Training run {short(run.id)} in {run.environment}: {_state(run, progress)}",
         outcome=Outcome.ERROR if failed else Outcome.OK,
         context=_context(run, progress),
         text=_text(run, progress, failed),
         steps=[_line(step, run, progress) for step in run.steps if step.status or step.only_if is not False],
-        facts=_facts(run, progress),
+        facts=[*_facts(run, progress), *cost],
         quote=_last_words(ctx, failed.job) if failed and failed.job else "",
         actions=_actions(ctx, run, progress),
         environment=environment(run),
         audience=Audience.CHANNEL,
         slot=slot(run.arn),
     )
-    return reply, not run.running
+    return reply, counted
 
 
 def slot(arn: str) -> str:

@@ -10,14 +10,16 @@ from typing import Annotated, Literal
 from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
-from commands.arguments import Between
-from commands.command import Allowed, Context, Need, command
+from commands import spent
+from commands.arguments import Between, Yes
+from commands.command import Allowed, Context, Need, Spend, Use, command
 from commands.predict import FOLDER
 from commands.progress import event
 from commands.registry import DESCRIBE, LIST
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
 from commands.wording import duration, score, shorten
 from pipeline import executions, explain, registry
+from pipeline.definition import HOUR
 from pipeline.errors import BadInput, Refused
 from pipeline.explain import Explained, Job, Place, Result
 
@@ -25,8 +27,16 @@ EXPLAINERS: Allowed = {"data-scientist": ("dev",), "ml-engineer": ("dev", "stagi
 """Production's models are copies of staging's, byte for byte: they are explained there."""
 MOST = 6
 """Photos of one explanation: more rows cannot be seen in a message."""
+EACH_S = 60.0
+"""Typical seconds for a photo."""
 MOSTLY = 0.5
 """Own share below which the surroundings carried a detection more than the object."""
+
+
+def _spends(ctx: Context, *, photos: int, **_: object) -> Spend:
+    """One job, longer with every photo; less than that where the same was explained before."""
+    use = Use("Explain", "Processing", explain.INSTANCE, 60.0 + EACH_S * photos, HOUR)
+    return Spend([use])
 
 
 @command(
@@ -47,6 +57,7 @@ MOSTLY = 0.5
     ],
     changes=True,
     audience=Audience.CHANNEL,
+    spends=_spends,
     example="drift explain --env dev --version 3",
 )
 def drift_explain(
@@ -60,6 +71,7 @@ def drift_explain(
     ] = None,
     photos: Annotated[int, Parameter(help="How many photos of the survey", validator=Between(1, MOST))] = 3,
     now: Annotated[bool, Parameter(help="Explain anew, also what was explained before")] = False,
+    yes: Yes = False,
 ) -> Reply:
     """Show what in a few photos carried a model's detections, as heat maps."""
     sagemaker, s3 = ctx.client("sagemaker"), ctx.client("s3")
@@ -96,15 +108,17 @@ def explanation_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
     job = explain.job(ctx.client("sagemaker"), arn)
     if job.status in ("InProgress", "Stopping"):
         return _working(job), False
+    cost, counted = spent.of_job(ctx, arn, job.ended or job.created)
     if job.status != "Completed":
-        return _failed(ctx, job), True
+        failed = _failed(ctx, job)
+        return replace(failed, facts=[*failed.facts, *cost]), counted
     try:
         reply = _shown(explain.read(ctx.client("s3"), job.place))
     except BadInput as error:
         reply = _unreadable(job, f"{error.message} {error.advice}")
     except ClientError as error:
         reply = _unreadable(job, error.response["Error"]["Message"])
-    return replace(reply, slot=_slot(job.arn)), True
+    return replace(reply, slot=_slot(job.arn), facts=[*reply.facts, *cost]), counted
 
 
 def _clarify(ctx: Context) -> str:

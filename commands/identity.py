@@ -92,6 +92,10 @@ def _one(item: Command) -> Reply:
         facts.append(Fact("Who", " · ".join(f"{role}: {where}" for role, where in who if where != "no") or "nobody"))
     if item.approval:
         facts.append(Fact("Needs approval", f"by another {_decides(item.approval)}{_where(item, item.approval)}"))
+    if item.spends:
+        facts.append(
+            Fact("Costs", [Code(f"cost estimate {item.name}"), " tells how much; asked about when it is high"])
+        )
     if item.confirm:
         facts.append(Fact("Asks first", [Code("--yes"), " skips the question"]))
     return Reply(

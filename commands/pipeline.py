@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from commands.arguments import Between, Env, Execution
-from commands.command import READERS, Context, Need, command
+from commands import deployment as deploying
+from commands.arguments import Between, Env, Execution, Yes
+from commands.command import READERS, Context, Need, Spend, Use, command
 from commands.execution import execution_live, short, slot, stop_button
 from commands.reply import Action, Audience, Code, Document, Fact, Follow, Mention, Reply, Table
 from commands.wording import day
-from pipeline import executions
+from pipeline import definition, deployment, executions
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.executions import StepRun
+from pipeline.names import Environment
+from pipeline.prices import Component
 
 LIST = Need("sagemaker:ListPipelineExecutions", "pipeline/{pipeline}")
 JOB_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/*Jobs:log-stream"
@@ -40,12 +44,47 @@ READ = (
 )
 
 
+GROWS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "Preprocess": ("photos",),
+        "Train": ("epochs", "photos", "image_size"),
+        "Evaluate": ("photos", "image_size"),
+        "Baseline": ("photos", "image_size"),
+    }
+)
+"""What a step's time grows with; Deploy's with nothing."""
+START_S, MEGAPIXEL_S = 60.0, 1.5
+"""Typical seconds to start a step, and for a training to pass once over a million pixels on ml.c5.xlarge."""
+TYPICAL_PHOTOS = 1_000
+"""Thought of where nobody has run a pipeline yet."""
+
+
+def spends(ctx: Context, *, env: Environment, epochs: int, image_size: int, max_images: int, **_: object) -> Spend:
+    """The jobs of a run, and in dev the endpoint that its last step makes, where none serves yet."""
+    work = {"epochs": epochs, "image_size": image_size, **({"photos": max_images} if max_images else {})}
+    uses = [_use(step, work) for step in definition.JOBS if step != "Deploy" or env == "dev"]
+    if env == "dev":
+        uses += deploying.additional(ctx, env, deployment.INSTANCE_TYPE)
+    half = epochs // 2
+    return Spend(uses, work, less=(f"--epochs {half}", {"epochs": half}) if half else None)
+
+
+def _use(step: str, work: Mapping[str, int]) -> Use:
+    instance_type, most = definition.JOBS[step]
+    component: Component = "Training" if step == "Train" else "Processing"
+    passes = work.get("epochs", 1) if step == "Train" else 1
+    pixels = work.get("photos", TYPICAL_PHOTOS) * work.get("image_size", 0) ** 2 / 1e6
+    seconds = START_S + MEGAPIXEL_S * passes * pixels * ("image_size" in GROWS.get(step, ()))
+    return Use(step, component, instance_type, seconds, most, GROWS.get(step, ()))
+
+
 @command(
     "pipeline run",
     allowed={"data-scientist": ("dev",), "ml-engineer": ("staging",)},
     needs=[Need("sagemaker:StartPipelineExecution", "pipeline/{pipeline}")],
     changes=True,
     audience=Audience.CHANNEL,
+    spends=spends,
     example="pipeline run --epochs 4 --image-size 128",
 )
 def run(
@@ -70,6 +109,7 @@ def run(
     max_images: Annotated[
         int, Parameter(help="Use at most so many photos; 0 is all", validator=Between(0, 1_000_000))
     ] = 0,
+    yes: Yes = False,
 ) -> Reply:
     """Start a training run: prepare, train, evaluate, register, deploy to dev."""
     if weights and not weights.startswith("s3://"):
@@ -176,6 +216,20 @@ def stop(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
     )
 
 
+def spends_again(ctx: Context, *, execution: str, env: Environment, **_: object) -> Spend | None:
+    """The steps of a run that are not done; None for a run that cannot be retried, which the command itself refuses."""
+    sagemaker = ctx.client("sagemaker")
+    arn = executions.find(sagemaker, ctx.names, env, execution)
+    if executions.status(sagemaker, arn) not in executions.RETRYABLE:
+        return None
+    done = [step.name for step in executions.steps(sagemaker, arn) if step.status == "Succeeded"]
+    given = executions.parameters(sagemaker, arn)
+    numbers = {"epochs": "Epochs", "image_size": "ImageSize", "photos": "MaxImages"}
+    work = {name: int(given[key]) for name, key in numbers.items() if int(given.get(key, 0))}
+    steps = [step for step in definition.JOBS if step not in done and (step != "Deploy" or env == "dev")]
+    return Spend([_use(step, work) for step in steps], work)
+
+
 @command(
     "pipeline retry",
     allowed={"data-scientist": ("dev",), "ml-engineer": ("staging",)},
@@ -186,15 +240,17 @@ def stop(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
                 "sagemaker:RetryPipelineExecution",
                 "sagemaker:DescribePipelineExecution",
                 "sagemaker:ListPipelineExecutionSteps",
+                "sagemaker:ListPipelineParametersForExecution",
             ),
             "pipeline/{pipeline}/execution/*",
         ),
     ],
     changes=True,
     audience=Audience.CHANNEL,
+    spends=spends_again,
     example="pipeline retry 7f3a",
 )
-def retry(ctx: Context, execution: Execution, *, env: Env = "dev") -> Reply:
+def retry(ctx: Context, execution: Execution, *, env: Env = "dev", yes: Yes = False) -> Reply:
     """Go on with a failed or stopped run: what is done stays, the step that failed runs again."""
     sagemaker = ctx.client("sagemaker")
     arn = executions.find(sagemaker, ctx.names, env, execution)

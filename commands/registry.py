@@ -8,12 +8,13 @@ from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import approvals as deciding
+from commands import estimate
 from commands.arguments import Env, Reason, Version
 from commands.command import READERS, Approval, Context, Need, Plan, command
 from commands.parsing import parse
 from commands.reply import Action, Audience, Code, Fact, Inline, Mention, Picture, Reply, Table
 from commands.wording import day, score, short_digest, who
-from pipeline import registry
+from pipeline import deployment, registry
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
 from pipeline.registry import Evaluation, Package
@@ -73,7 +74,7 @@ def show(ctx: Context, version: Version, *, env: Env = "dev") -> Reply:
 
 
 def comparison(env: Environment, package: Package, before: Package | None, *, serving: str = "") -> list[Fact]:
-    """What an approval shows of a model: which exactly, how good against what is there now, what it costs.
+    """What an approval shows of a model: which exactly, how good against what is there now.
 
     `serving` is the digest of what is deployed, for when no registered version has it.
     """
@@ -82,7 +83,6 @@ def comparison(env: Environment, package: Package, before: Package | None, *, se
     return [
         Fact("Model", f"detector v{package.version}, {short_digest(package.digest)}"),
         Fact(f"mAP50 in {env}", metric),
-        Fact("Estimated monthly cost", "unknown: prices are not looked up yet"),
     ]
 
 
@@ -105,6 +105,7 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
         Fact("From", f"{source} v{version}"),
         Fact("To", to),
         *comparison(to, package, before),
+        Fact("Estimated monthly cost", f"once deployed {estimate.monthly(ctx, deployment.INSTANCE_TYPE)}"),
         Fact("Data", package.metadata.get("data_version", "unknown")),
         Fact("Revision", package.metadata.get("code_revision", "unknown")[:7]),
     ]

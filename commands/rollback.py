@@ -28,7 +28,11 @@ def _plan(ctx: Context, *, env: Environment, yes: bool) -> Plan:
     package, since = rollback.previous(ctx.client("cloudformation"), ctx.client("sagemaker"), ctx.names, env, stack)
     plan = deploying.plan(ctx, env=env, version=package.version, instance_type=_instance(stack))
     back = Fact("Goes back to", f"v{package.version}, {short_digest(package.digest)}, deployed here {day(since)}")
-    return Plan(f"roll {env} back to detector v{package.version}", [back, *plan.facts], plan.bound)
+    return Plan(
+        f"roll {env} back to detector v{package.version}",
+        [back, *plan.facts, Fact("Estimated monthly cost", "as now: the same instance")],
+        plan.bound,
+    )
 
 
 @command(

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import deployment as deploying
-from commands.command import Context, Need, Plan
+from commands.command import Context, Need, Plan, Spend, Use
 from commands.deployment import STACK
 from commands.moments import length
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Moment, Outcome, Reply, Step
@@ -32,6 +32,12 @@ READ = (
 
 EndpointName = Annotated[str, Parameter(help="Endpoint; the environment's detector if not given")]
 Window = Annotated[str, Parameter(help="How long, such as 1h, 24h or 7d; at most 31d")]
+
+
+def spends(ctx: Context, **_: object) -> Spend:
+    """One job of the monitor."""
+    use = Use("Monitor", "Processing", looks.INSTANCE_TYPE, looks.TYPICAL_S, looks.MOST_S)
+    return Spend([use])
 
 
 def start(only: str | None = None) -> tuple[Need, ...]:

@@ -38,6 +38,18 @@ def short_digest(digest: str) -> str:
     return f"sha256:{digest[:8]}" if digest else "none"
 
 
+def money(amount: Decimal, currency: str = "") -> str:
+    """`1,234.50 USD`; below a dime two digits that say something: `0.0034 USD`."""
+    digits = 2 if amount == 0 or abs(amount) >= Decimal("0.1") else 1 - amount.adjusted()
+    return f"{amount:,.{digits}f} {currency}".rstrip()
+
+
+def money_range(low: Decimal, high: Decimal, currency: str = "") -> str:
+    """`0.0029 to 0.0041 USD`; one amount where both read the same."""
+    first, last = money(low), money(high)
+    return money(high, currency) if first == last else f"{first} to {last} {currency}".rstrip()
+
+
 def who(source_identity: str | None) -> Inline:
     """The person in a SourceIdentity `<team>.<user>`; `system.<job>` for the bot's own work."""
     if not source_identity or "." not in source_identity:

@@ -38,6 +38,8 @@ PRICING_REGION = "us-east-1"
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
 _S3 = _CONFIG.merge(Config(signature_version="s3v4"))
 """For S3: boto3 would presign links by version 2 in some regions, which others and encrypted objects refuse."""
+_QUICK = Config(retries={"total_max_attempts": 1}, connect_timeout=2, read_timeout=3)
+"""For prices: they are asked for while somebody waits, and a command can go on without."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ class Sessions:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""
         with self._making:
             region = self._regions.get(service, self._region)
-            config = _S3 if service == "s3" else _CONFIG
+            config = {"pricing": _QUICK, "s3": _S3}.get(service, _CONFIG)
             return self._base.client(service, region, config=config, **(keys.explicit() if keys else {}))
 
 

@@ -16,6 +16,8 @@ The text depends on the arguments alone, byte for byte. `pipeline.gate` checks i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.names import PROJECT, Environment, Names
@@ -35,6 +37,18 @@ PARAMETERS: tuple[tuple[str, str, object], ...] = (
     ("Weights", "String", ""),
     ("MaxImages", "Integer", 0),
 )
+JOBS: Mapping[str, tuple[str, int]] = MappingProxyType(
+    {
+        "Preprocess": ("ml.t3.medium", HOUR),
+        "Train": ("ml.c5.xlarge", 4 * HOUR),
+        "Evaluate": ("ml.m5.large", HOUR),
+        "Baseline": ("ml.m5.large", HOUR),
+        "Deploy": ("ml.t3.medium", HOUR),
+    }
+)
+"""The steps that are jobs: on which instance type, and the seconds after which SageMaker stops each."""
+SERVED_ON = ("ml.t2.medium", "ml.m5.large", "ml.c5.large", "ml.c5.xlarge", "ml.c5.2xlarge")
+"""Instance types on which a model may be deployed."""
 PARTS = ("train", "validation", "test", "unlabelled")
 """What Preprocess makes of the data set."""
 ENUMS = {"OnBadData": ["skip", "fail"]}
@@ -98,7 +112,7 @@ class _Builder:
         }
         raw = _path(f"s3://{self.names.data_bucket}", _get("Parameters.DataPrefix"))
         outputs = (*PARTS, "report")
-        return self._processing("Preprocess", "ml.t3.medium", settings, {"raw": raw}, outputs)
+        return self._processing("Preprocess", settings, {"raw": raw}, outputs)
 
     def train(self) -> Json:
         channels = {"code": self.code_uri} | {
@@ -126,8 +140,8 @@ class _Builder:
             "HyperParameters": {key: _text(_get(f"Parameters.{name}")) for key, name in settings.items()},
             "InputDataConfig": [_channel(name, uri) for name, uri in channels.items()],
             "OutputDataConfig": {"S3OutputPath": self._run("train")},
-            "ResourceConfig": {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 4 * HOUR},
+            "ResourceConfig": {"InstanceType": JOBS["Train"][0], "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": JOBS["Train"][1]},
             "RoleArn": self.role,
             "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri},
             "Tags": tags(self.env),
@@ -144,7 +158,7 @@ class _Builder:
             "test": _output("Preprocess", "test"),
             "report": _output("Preprocess", "report"),
         }
-        step = self._processing("Evaluate", "ml.m5.large", settings, inputs, ("evaluation", "model"))
+        step = self._processing("Evaluate", settings, inputs, ("evaluation", "model"))
         step["PropertyFiles"] = [
             {"PropertyFileName": "Evaluation", "OutputName": "evaluation", "FilePath": "evaluation.json"}
         ]
@@ -155,7 +169,7 @@ class _Builder:
             "model": _output("Evaluate", "model")
         }
         settings = {"LAST_STEP": "yes" if last else "no"}
-        return self._processing("Baseline", "ml.m5.large", settings, inputs, ("baseline",))
+        return self._processing("Baseline", settings, inputs, ("baseline",))
 
     def register(self) -> Json:
         evaluation = _file(_output("Evaluate", "evaluation"), "evaluation.json")
@@ -171,7 +185,7 @@ class _Builder:
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
                 "SupportedContentTypes": ["image/jpeg", "image/png"],
                 "SupportedResponseMIMETypes": ["application/json"],
-                "SupportedRealtimeInferenceInstanceTypes": ["ml.t2.medium", "ml.m5.large", "ml.c5.large"],
+                "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },
             "ModelMetrics": {"ModelQuality": {"Statistics": evaluation}, "ModelDataQuality": watched},
             "ModelApprovalStatus": "PendingManualApproval",
@@ -189,13 +203,13 @@ class _Builder:
             "TEMPLATE_URL": template_url,
             "CODE_URI": self.code_uri,
         }
-        return self._processing("Deploy", "ml.t3.medium", settings, {"report": _output("Preprocess", "report")}, ())
+        return self._processing("Deploy", settings, {"report": _output("Preprocess", "report")}, ())
 
-    def _processing(self, name: str, instance: str, settings: Json, inputs: Json, outputs: tuple[str, ...]) -> Json:
+    def _processing(self, name: str, settings: Json, inputs: Json, outputs: tuple[str, ...]) -> Json:
         arguments: Json = {
             "ProcessingJobName": self._job(name.lower()),
             "ProcessingResources": {
-                "ClusterConfig": {"InstanceType": instance, "InstanceCount": 1, "VolumeSizeInGB": 30}
+                "ClusterConfig": {"InstanceType": JOBS[name][0], "InstanceCount": 1, "VolumeSizeInGB": 30}
             },
             "AppSpecification": {
                 "ImageUri": self.image,
@@ -203,7 +217,7 @@ class _Builder:
             },
             "RoleArn": self.role,
             "ProcessingInputs": [_input(key, uri) for key, uri in ({"code": self.code_uri} | inputs).items()],
-            "StoppingCondition": {"MaxRuntimeInSeconds": HOUR},
+            "StoppingCondition": {"MaxRuntimeInSeconds": JOBS[name][1]},
             "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri, **settings},
             "Tags": tags(self.env),
         }

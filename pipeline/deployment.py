@@ -115,9 +115,7 @@ def parameters(
     Without `monitor` an update keeps the kind that the stack has. Raises BadInput for an instance type that the model
     was not registered for.
     """
-    allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
-    if instance_type not in allowed:
-        raise BadInput(f"The model does not run on {instance_type!r}.", f"Instance types: {', '.join(allowed)}.")
+    runs_on(package, instance_type)
     return {
         "EnvironmentName": env,
         "EndpointName": names.stack(env),
@@ -134,6 +132,13 @@ def parameters(
         **{f"Baseline{kind}": uri for kind, uri in baseline(package).items()},
         **({"Monitor": monitor} if monitor else {}),
     }
+
+
+def runs_on(package: Package, instance_type: str) -> None:
+    """Raise BadInput for an instance type that the model was not registered for."""
+    allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
+    if instance_type not in allowed:
+        raise BadInput(f"The model does not run on {instance_type!r}.", f"Instance types: {', '.join(allowed)}.")
 
 
 def baseline(package: Package) -> dict[str, str]:

@@ -152,9 +152,7 @@ def load(sagemaker: Any, arn: str) -> Execution:
         sagemaker.describe_pipeline_definition_for_execution(PipelineExecutionArn=arn)["PipelineDefinition"]
     )
     begun = {step["StepName"]: step for step in _begun(sagemaker, arn)}
-    given = sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(PipelineExecutionArn=arn)
-    parameters = {item["Name"]: str(item.get("DefaultValue", "")) for item in definition.get("Parameters", [])}
-    parameters |= {item["Name"]: item["Value"] for page in given for item in page["PipelineParameters"]}
+    defaults = {item["Name"]: str(item.get("DefaultValue", "")) for item in definition.get("Parameters", [])}
     found = [_step(planned, begun.get(planned.name)) for planned in _planned(definition["Steps"], None)]
     identity = about.get("CreatedBy", {}).get("IamIdentity", {})
     return Execution(
@@ -166,7 +164,7 @@ def load(sagemaker: Any, arn: str) -> Execution:
         reason=about.get("FailureReason", ""),
         by=identity.get("SourceIdentity"),
         role=_role(identity.get("Arn", "")),
-        parameters=parameters,
+        parameters=defaults | parameters(sagemaker, arn),
         steps=tuple(_with_message(sagemaker, step) for step in found),
     )
 
@@ -174,6 +172,12 @@ def load(sagemaker: Any, arn: str) -> Execution:
 def status(sagemaker: Any, arn: str) -> str:
     """The status of an execution, in the service's words."""
     return str(sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"])
+
+
+def parameters(sagemaker: Any, arn: str) -> dict[str, str]:
+    """What an execution was given when it started; without what its definition has by itself."""
+    pages = sagemaker.get_paginator("list_pipeline_parameters_for_execution").paginate(PipelineExecutionArn=arn)
+    return {item["Name"]: item["Value"] for page in pages for item in page["PipelineParameters"]}
 
 
 def stop(sagemaker: Any, arn: str, *, token: str) -> None:

@@ -88,6 +88,7 @@ class Job:
     arn: str
     status: str
     created: datetime
+    ended: datetime | None
     reason: str
     said: str
     place: Place
@@ -240,6 +241,7 @@ def job(sagemaker: Any, arn: str) -> Job:
         arn=found["ProcessingJobArn"],
         status=found["ProcessingJobStatus"],
         created=found["CreationTime"],
+        ended=found.get("ProcessingEndTime"),
         reason=found.get("FailureReason", ""),
         said=found.get("ExitMessage", ""),
         place=_place(uri, name),

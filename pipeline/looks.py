@@ -18,6 +18,8 @@ from pipeline.errors import NotFound, Refused
 from pipeline.names import Environment, Names
 
 INSTANCE_TYPE = "ml.t3.medium"
+TYPICAL_S = 120.0
+"""How long it mostly takes, start included."""
 MOST_S = 3000
 """Seconds after which SageMaker stops the job."""
 ROOT = "/opt/ml/processing"

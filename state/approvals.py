@@ -154,16 +154,31 @@ def decide(
     return changed
 
 
-def consume(engine: Engine, team: str, id: str, *, by: str) -> ApprovalRow:
-    """Use up an approval given by `by` of `team`; it runs once. Raises Refused when it is used, void or expired."""
+def granted(engine: Engine, team: str, requester: str, command: str) -> ApprovalRow | None:
+    """The newest approval that somebody got for a line and has not used yet."""
+    mine = (approvals.c.team == team) & (approvals.c.requester == requester) & (approvals.c.command == command)
+    with engine.begin() as connection:
+        query = _ROWS.where(mine, _state_now == "approved").order_by(approvals.c.decided_at.desc()).limit(1)
+        row = connection.execute(query).one_or_none()
+    return None if row is None else _row(row)
+
+
+def consume(engine: Engine, team: str, id: str, *, by: str, requester: bool = False) -> ApprovalRow:
+    """Use up an approval given by `by` of `team`; it runs once. Raises Refused when it is used, void or expired.
+
+    `requester`: `by` is not who gave it but who asked for it.
+    """
+    mine, other = approvals.c.decided_by, approvals.c.requester
+    if requester:
+        mine, other = other, mine
     changed = _change(
         engine,
         and_(
             approvals.c.id == id,
             approvals.c.team == team,
             approvals.c.state == "approved",
-            approvals.c.decided_by == by,
-            approvals.c.requester != by,
+            mine == by,
+            other != by,
             approvals.c.expires_at > func.now(),
         ),
         state="consumed",

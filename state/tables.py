@@ -339,11 +339,19 @@ jobs = Table(
     Column("seconds", Numeric),
     Column("per_hour", Numeric),
     Column("currency", Text),
+    Column("work", JSONB),
     _moment("changed_at", now=True),
 )
 Index("jobs_started", jobs.c.started_at)
 Index("jobs_execution", jobs.c.execution, postgresql_where=jobs.c.execution.is_not(None))
 Index("jobs_running", jobs.c.id, postgresql_where=jobs.c.ended_at.is_(None))
+
+bookmarks = Table(
+    "bookmarks",
+    metadata,
+    Column("reader", Text, primary_key=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
 
 prices = Table(
     "prices",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine
 
 from commands.command import Context, Person
 from commands.execution import execution_live
@@ -24,6 +24,17 @@ ARN = NAMES.arn("sagemaker", "pipeline/groundcrew-dev-detector/execution/7f3abc1
 BEGAN = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 JOB = NAMES.arn("sagemaker", "training-job/groundcrew-dev-train-x1")
 SESSION = "arn:aws:sts::123456789012:assumed-role/groundcrew-data-scientist/U0DS1-abcdef12"
+
+
+class Books:
+    """Where the job records lie that the messages read: a database of the test's own."""
+
+    state: Engine
+
+
+@pytest.fixture(autouse=True)
+def books(engine: Engine) -> None:
+    Books.state = engine
 
 
 class Tracked:
@@ -75,7 +86,7 @@ def live(status: str, steps: list[dict[str, Any]], tracked: Tracked, *, lines: t
         names=NAMES,
         client={"sagemaker": sagemaker, "logs": logs}.__getitem__,
         tracking=tracked,  # type: ignore[arg-type]
-        state=create_engine("sqlite://"),
+        state=Books.state,
         web_links={"mlflow": "http://mlflow/"},
     )
     reply, ended = execution_live(context, ARN)

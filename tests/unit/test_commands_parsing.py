@@ -70,6 +70,7 @@ def test_arguments_are_typed_and_defaults_filled_in() -> None:
         "prefix": "survey/",
         "weights": "",
         "max_images": 0,
+        "yes": False,
     }
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine
 
 from commands.command import Context, Person
 from commands.explain import explanation_live
@@ -34,6 +34,17 @@ def analysis(**more: Any) -> dict[str, Any]:
     rows = {"vehicle": [row("a.jpg", 0.55, 0.31)], "pool": [row("b.jpg", 0.83, 0.99), row("a.jpg", 0.7, None)]}
     images = [{"image": "a.jpg", "reason": ""}, {"image": "b.jpg", "reason": ""}, {"image": "c.jpg", "reason": "torn"}]
     return {"explanations": {"kernel_shap": rows}, "images": images, **more}
+
+
+class Books:
+    """Where the job records lie that the messages read: a database of the test's own."""
+
+    state: Engine
+
+
+@pytest.fixture(autouse=True)
+def books(engine: Engine) -> None:
+    Books.state = engine
 
 
 class Account:
@@ -85,7 +96,7 @@ class Account:
             names=NAMES,
             client={"sagemaker": self.sagemaker, "s3": self.s3, "logs": self.logs}.__getitem__,
             tracking=None,  # type: ignore[arg-type]
-            state=create_engine("sqlite://"),
+            state=Books.state,
             monitor=monitor,
             clarify_image=image,
         )
@@ -113,7 +124,7 @@ def finished(status: str = "Completed", **more: Any) -> Account:
     job = {
         "ProcessingJobArn": NAMES.arn("sagemaker", f"processing-job/{request['ProcessingJobName']}"),
         "ProcessingJobStatus": status,
-        "CreationTime": datetime.now(UTC),
+        "CreationTime": datetime.now(UTC) - timedelta(minutes=3),
         "ProcessingOutputConfig": request["ProcessingOutputConfig"],
         **more,
     }

@@ -29,12 +29,19 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Numeric(), nullable=True),
         sa.Column("per_hour", sa.Numeric(), nullable=True),
         sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("work", JSONB(), nullable=True),
         sa.Column("changed_at", sa.DateTime(timezone=True), server_default=now, nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("jobs_started", "jobs", ["started_at"])
     op.create_index("jobs_execution", "jobs", ["execution"], postgresql_where=sa.text("execution IS NOT NULL"))
     op.create_index("jobs_running", "jobs", ["id"], postgresql_where=sa.text("ended_at IS NULL"))
+    op.create_table(
+        "bookmarks",
+        sa.Column("reader", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("reader"),
+    )
     op.create_table(
         "prices",
         sa.Column("region", sa.Text(), nullable=False),
