@@ -35,6 +35,9 @@ MODULES = (
     "drift",
     "drift_baseline",
     "drift_schedule",
+    "idle",
+    "cleanup",
+    "leftovers",
 )
 
 

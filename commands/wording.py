@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 
 from commands.reply import Inline, Mention
 
@@ -25,6 +26,21 @@ def span(started: datetime, ended: datetime) -> str:
 def score(value: float | str) -> str:
     """A metric between 0 and 1, e.g. `0.966`."""
     return f"{float(value):.3f}"
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """An amount to the cent, `1,234.50 USD`; what is less than one is said to be, not rounded to nothing."""
+    return f"less than 0.01 {currency}" if 0 < amount < Decimal("0.005") else f"{amount:,.2f} {currency}"
+
+
+def size(count: int) -> str:
+    """Bytes as people say them, in powers of 1024: `3.2 GB`."""
+    amount, unit = float(count), "B"
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if amount < 1024 or unit == "TB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
 
 
 def short_digest(digest: str) -> str:

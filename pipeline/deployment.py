@@ -289,6 +289,12 @@ def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
     return sorted(rows, key=lambda row: row.changed)
 
 
+def physical(cloudformation: Any, stack_id: str) -> dict[str, str]:
+    """Status by the id (a name or an ARN) that each resource of a stack has in its own service."""
+    found = cloudformation.describe_stack_resources(StackName=stack_id)["StackResources"]
+    return {item["PhysicalResourceId"]: item["ResourceStatus"] for item in found if item.get("PhysicalResourceId")}
+
+
 def first_failure(cloudformation: Any, stack_id: str) -> str:
     """Why the last attempt failed: the first failure among the stack's latest events; empty when there is none."""
     events = cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]

@@ -1,0 +1,290 @@
+"""Ending what an environment costs: `cleanup plan` shows what would go, `cleanup apply` ends it, a message follows.
+
+Everything is begun in the person's own session, in a few seconds; the message that follows is drawn with the bot's own
+eyes from what is left. So nothing has to be remembered: after an interruption the same line goes on where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from botocore.exceptions import ClientError
+from cyclopts import Parameter
+
+from commands.arguments import Env
+from commands.command import READERS, Allowed, Approval, Context, Need, Plan, command
+from commands.deployment import CHANGERS, PASS
+from commands.monthly import Cost, Monthly, total
+from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step
+from commands.wording import shorten, size
+from pipeline import cleanup, deployment, idle
+from pipeline.cleanup import Item
+from pipeline.errors import BadInput
+from pipeline.names import ENVIRONMENTS, Environment
+from state import approvals, grants
+
+ENDERS: Allowed = CHANGERS
+"""Who may end what an environment costs: whoever may deploy there."""
+STACKS = "arn:aws:cloudformation:{region}:{account}:stack/groundcrew-{env}-*/*"
+READ = (
+    Need(
+        (
+            "sagemaker:ListEndpoints",
+            "sagemaker:ListEndpointConfigs",
+            "sagemaker:ListModels",
+            "sagemaker:ListMonitoringSchedules",
+            "sagemaker:ListProcessingJobs",
+            "sagemaker:ListDomains",
+            "sagemaker:ListApps",
+            "cloudformation:ListStacks",
+            "cloudwatch:GetMetricStatistics",
+            "logs:DescribeLogGroups",
+        )
+    ),
+    Need("sagemaker:ListPipelineExecutions", "pipeline/{pipeline}"),
+    Need("sagemaker:DescribeEndpoint", "endpoint/groundcrew-{env}-*"),
+    Need("sagemaker:DescribeEndpointConfig", "endpoint-config/groundcrew-{env}-*"),
+    Need("cloudformation:DescribeStackResources", STACKS),
+)
+END = (
+    Need("sagemaker:StopPipelineExecution", "pipeline/{pipeline}/execution/*"),
+    Need("sagemaker:StopProcessingJob", "processing-job/groundcrew-{env}-*"),
+    Need("sagemaker:DeleteMonitoringSchedule", "monitoring-schedule/groundcrew-{env}-*"),
+    Need("sagemaker:DeleteEndpoint", "endpoint/groundcrew-{env}-*"),
+    Need("sagemaker:DeleteEndpointConfig", "endpoint-config/groundcrew-{env}-*"),
+    Need("sagemaker:DeleteModel", "model/groundcrew-{env}-*"),
+    Need("cloudformation:DeleteStack", STACKS),
+    PASS,
+)
+_WORDS: Mapping[cleanup.Kind, str] = {
+    "run": "is stopped",
+    "job": "is stopped",
+    "schedule": "monitoring schedule",
+    "stack": "deployment",
+    "endpoint": "endpoint",
+    "config": "endpoint configuration",
+    "model": "model without a deployment",
+}
+STAYS = "Registered models, data, artifacts, logs, the audit log and MLflow stay"
+
+
+def not_in_dev(arguments: Mapping[str, Any]) -> bool:
+    """Everything of staging or production goes only when a second person agrees."""
+    return bool(arguments["env"] != "dev")
+
+
+@command("cleanup plan", allowed=READERS, needs=READ, example="cleanup plan dev")
+def plan(ctx: Context, env: Env) -> Reply:
+    """Show everything of an environment that `cleanup apply` would end, what that saves, and what stays."""
+    monthly = Monthly(ctx)
+    found = cleanup.found(ctx.client, ctx.names, env)
+    stays = _stays(ctx, monthly, env)
+    if not found:
+        return Reply(
+            title=f"Nothing in {env} runs or is left over",
+            text=f"There is nothing to end. {STAYS}:",
+            facts=stays,
+            environment=env,
+        )
+    costs = [monthly.instances("Hosting", item.runs_on) for item in found]
+    second: list[Inline] = ["; another ML engineer then agrees"] if not_in_dev({"env": env}) else []
+    return Reply(
+        title=f"Cleaning up {env} would end {_count(found)} and save {total(costs)} a month",
+        context="nothing has happened yet · this is the order in which it goes",
+        text=["To do it, type ", Code(_line(env)), *second, f". {STAYS}."],
+        steps=[
+            Step(item.name, "running" if item.going else "waiting", _about(item, cost))
+            for item, cost in zip(found, costs, strict=True)
+        ],
+        facts=[Fact("Saves a month", str(total(costs))), *stays],
+        actions=[Action("Only what is idle", f"cost idle --env {env}")],
+        environment=env,
+    )
+
+
+def _asked(ctx: Context, *, env: Environment, confirm: str) -> Plan:
+    """What the second person agrees to. What is made after that is not part of it (`_agreed`)."""
+    _typed(env, confirm)
+    monthly = Monthly(ctx)
+    found = cleanup.found(ctx.client, ctx.names, env)
+    costs = [monthly.instances("Hosting", item.runs_on) for item in found]
+    goes = ", ".join(item.name for item in found) or "nothing: there is nothing to end"
+    facts = [Fact("Goes", shorten(goes, 280)), Fact("Saves a month", str(total(costs))), Fact("Stays", STAYS)]
+    return Plan(f"end everything that {env} costs", facts, {"environment": env})
+
+
+@command(
+    "cleanup apply",
+    allowed=ENDERS,
+    needs=[*READ, *END],
+    changes=True,
+    audience=Audience.CHANNEL,
+    approval=Approval("ml-engineer", when=not_in_dev),
+    plan=_asked,
+    example="cleanup apply dev --confirm dev",
+)
+def apply(
+    ctx: Context,
+    env: Env,
+    *,
+    confirm: Annotated[str, Parameter(help="The environment's name once more, typed out")] = "",
+) -> Reply:
+    """End everything of an environment that costs or is left over; the registry, data and records stay."""
+    _typed(env, confirm)
+    monthly = Monthly(ctx)
+    found = cleanup.found(ctx.client, ctx.names, env)
+    agreed, late = _agreed(ctx, found)
+    costs = {item.id: monthly.instances("Hosting", item.runs_on) for item in agreed}
+    by: list[Inline] = ["started by ", Mention(ctx.person.user)]
+    if not agreed:
+        return Reply(
+            title=f"Nothing in {env} runs or is left over",
+            context=by,
+            text=f"There is nothing to end. {STAYS}.",
+            steps=[_kept(item) for item in late],
+            facts=_stays(ctx, monthly, env),
+            environment=env,
+        )
+    steps = _end(ctx, env, agreed)
+    saving = total(costs.values())
+    return Reply(
+        title=f"Cleaning up {env}: {_count(agreed)}, {saving} a month",
+        context=by,
+        text=f"It goes on by itself. {STAYS}.",
+        steps=[*steps, *(_kept(item) for item in late)],
+        environment=env,
+        slot=f"cleanup-{env}-{ctx.invocation}",
+        follow=Follow("cleanup", f"{env} {ctx.person.user} {saving}"),
+    )
+
+
+def cleanup_live(ctx: Context, what: str) -> tuple[Reply, bool]:
+    """The message of a clean-up (environment, person, saving) as things are now, and whether it has come to rest."""
+    name, user, saving = what.split(" ", 2)
+    env = next(each for each in ENVIRONMENTS if each == name)
+    left = cleanup.found(ctx.client, ctx.names, env)
+    going = [item for item in left if item.going]
+    by: list[Inline] = ["started by ", Mention(user)]
+    if going:
+        steps = [Step(item.name, "running", f"{item.status}{_more(item.detail)}") for item in going]
+        title = f"Cleaning up {env}: {_count(going)} still going"
+        return Reply(
+            title=title, context=by, text=f"{STAYS}.", steps=steps, environment=env, audience=Audience.CHANNEL
+        ), False
+    monthly = Monthly(ctx)
+    if left:
+        failed = [
+            deployment.first_failure(ctx.client("cloudformation"), item.id) for item in left if item.kind == "stack"
+        ]
+        return Reply(
+            title=f"Cleaning up {env} has come to a stop: {_count(left)} still there",
+            outcome=Outcome.ERROR,
+            context=by,
+            text=["Look at the reasons, then ", Code(f"cleanup plan {env}"), " shows what a second try would end."],
+            steps=[
+                Step(item.name, "failed", _about(item, monthly.instances("Hosting", item.runs_on))) for item in left
+            ],
+            quote="\n".join(words for words in failed if words),
+            actions=[Action("Plan again", f"cleanup plan {env}", "primary")],
+            environment=env,
+            audience=Audience.CHANNEL,
+        ), True
+    return Reply(
+        title=f"{env} is cleaned up: nothing in it costs by the hour any more",
+        context=by,
+        text=f"{STAYS}, and what they cost is below. `docs/cleanup.md` says how to end that too.",
+        facts=[Fact("Saves a month", saving), *_stays(ctx, monthly, env)],
+        actions=[Action(f"Deploy to {env} again", f"deployment create --env {env}")],
+        environment=env,
+        audience=Audience.CHANNEL,
+    ), True
+
+
+def _typed(env: Environment, confirm: str) -> None:
+    if confirm != env:
+        said = f"You typed {confirm!r}" if confirm else "Nothing is confirmed yet"
+        raise BadInput(
+            f"This ends everything that {env} costs. {said}; nothing was done.",
+            f"`cleanup plan {env}` shows what goes. Then type the environment's name out: `{_line(env)}`.",
+        )
+
+
+def _line(env: Environment) -> str:
+    return f"cleanup apply {env} --confirm {env}"
+
+
+def _agreed(ctx: Context, found: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """What may go, and what was made or changed after the second person was asked, which they have not agreed to."""
+    if ctx.approval is None or ctx.approval.startswith(grants.LETTERS["break-glass"]):
+        return [*found], []
+    asked = approvals.get(ctx.state, ctx.approval).created_at
+    return [item for item in found if item.made <= asked], [item for item in found if item.made > asked]
+
+
+def _end(ctx: Context, env: Environment, items: Sequence[Item]) -> list[Step]:
+    """Begin to end one after the other; what AWS refuses is said and does not keep the rest.
+
+    Raises the first refusal when nothing at all could be begun.
+    """
+    steps, refusals, begun = [], [], 0
+    for item in items:
+        if item.going:
+            steps.append(Step(item.name, "running", f"{item.status}{_more(item.detail)}"))
+            begun += 1
+            continue
+        try:
+            there = cleanup.end(ctx.client, ctx.names, env, item, token=ctx.token)
+        except ClientError as refusal:
+            refusals.append(refusal)
+            words = refusal.response["Error"].get("Message", str(refusal))
+            steps.append(Step(item.name, "failed", shorten(words, 200)))
+            continue
+        begun += 1
+        steps.append(
+            Step(item.name, "running", "its end has begun") if there else Step(item.name, "done", "gone already")
+        )
+    if refusals and not begun:
+        raise refusals[0]
+    return steps
+
+
+def _kept(item: Item) -> Step:
+    return Step(item.name, "skipped", f"made or changed {item.made:%H:%M} UTC, after this was asked for: it stays")
+
+
+def _stays(ctx: Context, monthly: Monthly, env: Environment) -> list[Fact]:
+    """What still costs afterwards: storage, by its size; Studio, which belongs to no environment."""
+    now, cloudwatch = datetime.now(UTC), ctx.client("cloudwatch")
+    buckets = {
+        "Artifacts (all environments)": ctx.names.bucket,
+        "Audit record (locked)": ctx.names.audit_bucket,
+        "Survey photos": ctx.names.data_bucket,
+    }
+    facts = []
+    for label, bucket in buckets.items():
+        count = idle.stored(cloudwatch, bucket, now)
+        facts.append(Fact(label, [Code(bucket), f" {_storage(count, monthly.stored('AmazonS3', count))}"]))
+    logs = idle.stored_logs(ctx.client("logs"), ctx.names, env)
+    facts.append(Fact("Logs", _storage(logs, monthly.stored("AmazonCloudWatch", logs))))
+    apps = [*idle.running_apps(ctx.client("sagemaker"), ctx.names)]
+    return [*facts, *([Fact("Studio apps on", [f"{len(apps)}: ", Code("cost idle --days 0")])] if apps else [])]
+
+
+def _storage(count: int | None, cost: Cost) -> str:
+    return "size not known yet" if count is None else f"{size(count)}, {cost} a month"
+
+
+def _about(item: Item, cost: Cost) -> str:
+    on = "".join(f" on {kind}" if count == 1 else f" on {count} × {kind}" for kind, count in item.runs_on.items())
+    status = "" if item.kind in ("config", "model") else f" · {item.status}"
+    return f"{_WORDS[item.kind]}{on}{status}{f' · {cost} a month' if item.runs_on else ''}"
+
+
+def _more(detail: str) -> str:
+    return f" · {detail}" if detail else ""
+
+
+def _count(items: Sequence[Item]) -> str:
+    return "one thing" if len(items) == 1 else f"{len(items)} things"

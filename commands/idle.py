@@ -1,0 +1,167 @@
+"""`cost idle`: what costs and nobody uses, dearest first, with what ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from botocore.exceptions import BotoCoreError, ClientError
+from cyclopts import Parameter
+
+from commands.arguments import Between, Env
+from commands.command import READERS, Context, Need, command
+from commands.monthly import NOTHING, Cost, Monthly, summed
+from commands.reply import Action, Fact, Reply, Table
+from commands.wording import shorten, size
+from pipeline import idle
+from pipeline.errors import GroundcrewError
+from pipeline.idle import Idle
+from pipeline.names import ENVIRONMENTS, Environment
+
+DAYS = 7
+"""Without use, before something is called idle when nobody says otherwise."""
+BUTTONS = 5
+DIGEST = 3
+"""Findings named in a digest; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something idle, and what it costs a month."""
+
+    idle: Idle
+    cost: Cost
+
+
+@command(
+    "cost idle",
+    allowed=READERS,
+    needs=[
+        Need(
+            (
+                "sagemaker:ListEndpoints",
+                "sagemaker:ListEndpointConfigs",
+                "sagemaker:ListModels",
+                "sagemaker:ListDomains",
+                "sagemaker:ListApps",
+                "cloudformation:ListStacks",
+                "cloudwatch:GetMetricStatistics",
+                "logs:DescribeLogGroups",
+            )
+        ),
+        Need("sagemaker:DescribeEndpoint", "endpoint/groundcrew-{env}-*"),
+        Need("sagemaker:DescribeEndpointConfig", "endpoint-config/groundcrew-{env}-*"),
+        Need("sagemaker:DescribeApp", "app/*"),
+    ],
+    example="cost idle --env staging",
+)
+def idle_(
+    ctx: Context,
+    *,
+    env: Env = "dev",
+    days: Annotated[
+        int, Parameter(help="Days without use; 0 shows all that is on, used or not", validator=Between(0, 60))
+    ] = DAYS,
+) -> Reply:
+    """List what costs and is not used, dearest first, each with what ends it."""
+    monthly = Monthly(ctx)
+    found = findings(ctx, monthly, [env], timedelta(days=days))
+    since = f"for {days} days" if days > 1 else "for a day" if days else "or is on"
+    if not found:
+        return Reply(
+            title=f"Nothing in {env} is idle",
+            text=f"No endpoint, Studio app, model, log group or stack has been left unused {since}.",
+            actions=[Action("All that is on", f"cost idle --env {env} --days 0")] if days else [],
+            environment=env,
+        )
+    rows = [(_what(each.idle), each.idle.name, each.idle.why, _price(each)) for each in found]
+    return Reply(
+        title=f"Idle in {env}: {summed(each.cost for each in found)} a month",
+        context=f"unused {since} · a month is 730 hours · {_basis(found)}",
+        text=_trouble(monthly),
+        table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
+        actions=_buttons(ctx, found, env),
+        environment=env,
+    )
+
+
+def findings(ctx: Context, monthly: Monthly, envs: Sequence[Environment], unused: timedelta) -> list[Finding]:
+    """What is idle in these environments, and in none, dearest first; what costs an unknown amount comes first."""
+    now = datetime.now(UTC)
+    sagemaker, cloudwatch, logs = ctx.client("sagemaker"), ctx.client("cloudwatch"), ctx.client("logs")
+    found = idle.apps(sagemaker, ctx.names, now, unused)
+    for env in envs:
+        found += idle.idle_endpoints(sagemaker, cloudwatch, ctx.names, env, now, unused)
+        found += idle.leftovers(sagemaker, ctx.names, env, now, unused)
+        found += idle.dead_stacks(ctx.client("cloudformation"), sagemaker, ctx.names, env)
+        found += [each for each in idle.endless_logs(logs, ctx.names, env) if each not in found]
+    priced = [Finding(each, _cost(monthly, each)) for each in found]
+    return sorted(priced, key=lambda each: (each.cost.amount is not None, -(each.cost.amount or 0), each.idle.name))
+
+
+def idle_facts(ctx: Context) -> Sequence[Fact]:
+    """What is idle in all environments, for a digest: none when nothing is. Raises nothing of AWS's."""
+    monthly = Monthly(ctx)
+    try:
+        found = findings(ctx, monthly, ENVIRONMENTS, timedelta(days=DAYS))
+    except (ClientError, BotoCoreError, GroundcrewError) as error:
+        return [Fact("Idle", f"cannot be looked for: {shorten(str(error), 200)}")]
+    if not found:
+        return []
+    facts = [Fact(f"Idle: {each.idle.name}", f"{each.idle.why} · {_price(each)} a month") for each in found[:DIGEST]]
+    more = f", {len(found) - DIGEST} more" if len(found) > DIGEST else ""
+    return [*facts, Fact("Ending what is idle saves", f"{summed(each.cost for each in found)} a month{more}")]
+
+
+def _cost(monthly: Monthly, each: Idle) -> Cost:
+    if each.kind == "logs":
+        return monthly.stored("AmazonCloudWatch", each.stored)
+    if each.kind in ("endpoint", "app"):
+        return monthly.instances("Hosting" if each.kind == "endpoint" else "Notebook", each.runs_on)
+    return NOTHING
+
+
+def _what(each: Idle) -> str:
+    """What it is, and on what: `endpoint on ml.m5.large`."""
+    words = {"endpoint": "endpoint", "app": "Studio app", "stack": "stack", "models": "leftovers", "logs": "log group"}
+    on = ", ".join(kind if count == 1 else f"{count} × {kind}" for kind, count in each.runs_on.items())
+    about = f" on {on}" if on else f", {size(each.stored)}" if each.kind == "logs" else ""
+    shared = " (all environments)" if each.env is None else ""
+    return f"{words[each.kind]}{about}{shared}"
+
+
+def _price(each: Finding) -> str:
+    """Clutter costs nothing by itself, and is said to."""
+    return "nothing by itself" if each.idle.kind in ("stack", "models") else str(each.cost)
+
+
+def _basis(found: Sequence[Finding]) -> str:
+    days = [each.cost.as_of for each in found if each.cost.as_of is not None]
+    return f"prices of {min(days):%Y-%m-%d}" if days else "no price is known"
+
+
+def _trouble(monthly: Monthly) -> str:
+    return f"Some costs are unknown. {monthly.trouble}" if monthly.trouble else ""
+
+
+def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> list[Action]:
+    """What ends each, at most once. The commands ask first, and in production for somebody else's approval."""
+    actions: dict[str, Action] = {}
+    for each in (each.idle for each in found):
+        action = _ending(ctx, each, env)
+        actions.setdefault(action.command, action)
+    return [*actions.values()][:BUTTONS]
+
+
+def _ending(ctx: Context, each: Idle, env: Environment) -> Action:
+    if each.kind == "app":
+        return Action(f"Stop Studio of {shorten(each.name, 40)}…", f"studio stop {each.name}", "danger")
+    if each.kind == "logs":
+        return Action("Limit the logs…", "cleanup logs")
+    if each.kind == "models":
+        return Action("Delete leftovers…", f"cleanup models {env}", "danger")
+    if each.name == ctx.names.stack(env):
+        return Action(f"Delete the deployment in {env}…", f"deployment delete --env {env}", "danger")
+    return Action(f"What {env} holds", f"cleanup plan {env}")
