@@ -7,6 +7,7 @@ eyes from what is left. So nothing has to be remembered: after an interruption t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention
 from commands.wording import shorten, size
 from pipeline import cleanup, deployment, idle
 from pipeline.cleanup import Item
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, Refused
 from pipeline.names import ENVIRONMENTS, Environment
 from state import approvals, grants
 
@@ -59,8 +60,8 @@ END = (
     PASS,
 )
 _WORDS: Mapping[cleanup.Kind, str] = {
-    "run": "is stopped",
-    "job": "is stopped",
+    "run": "run",
+    "job": "job",
     "schedule": "monitoring schedule",
     "stack": "deployment",
     "endpoint": "endpoint",
@@ -91,14 +92,14 @@ def plan(ctx: Context, env: Env) -> Reply:
     costs = [monthly.instances("Hosting", item.runs_on) for item in found]
     second: list[Inline] = ["; another ML engineer then agrees"] if not_in_dev({"env": env}) else []
     return Reply(
-        title=f"Cleaning up {env} would end {_count(found)} and save {total(costs)} a month",
+        title=f"Cleaning up {env} would end {_count(found)}: {_saves(total(costs))}",
         context="nothing has happened yet · this is the order in which it goes",
         text=["To do it, type ", Code(_line(env)), *second, f". {STAYS}."],
         steps=[
             Step(item.name, "running" if item.going else "waiting", _about(item, cost))
             for item, cost in zip(found, costs, strict=True)
         ],
-        facts=[Fact("Saves a month", str(total(costs))), *stays],
+        facts=stays,
         actions=[Action("Only what is idle", f"cost idle --env {env}")],
         environment=env,
     )
@@ -109,10 +110,12 @@ def _asked(ctx: Context, *, env: Environment, confirm: str) -> Plan:
     _typed(env, confirm)
     monthly = Monthly(ctx)
     found = cleanup.found(ctx.client, ctx.names, env)
+    if not found and ctx.approval is None:
+        raise Refused(f"Nothing in {env} runs or is left over.", f"`cleanup plan {env}` shows what stays and costs.")
     costs = [monthly.instances("Hosting", item.runs_on) for item in found]
-    goes = ", ".join(item.name for item in found) or "nothing: there is nothing to end"
-    facts = [Fact("Goes", shorten(goes, 280)), Fact("Saves a month", str(total(costs))), Fact("Stays", STAYS)]
-    return Plan(f"end everything that {env} costs", facts, {"environment": env})
+    goes = ", ".join(item.name for item in found) or "nothing: it has all gone meanwhile"
+    facts = [Fact("Goes", shorten(goes, 280)), Fact("Then", _saves(total(costs))), Fact("Stays", STAYS)]
+    return Plan(f"end everything that costs in {env}", facts, {"environment": env})
 
 
 @command(
@@ -150,56 +153,60 @@ def apply(
     steps = _end(ctx, env, agreed)
     saving = total(costs.values())
     return Reply(
-        title=f"Cleaning up {env}: {_count(agreed)}, {saving} a month",
+        title=f"Cleaning up {env}: {_count(agreed)}, {_saves(saving)}",
         context=by,
         text=f"It goes on by itself. {STAYS}.",
         steps=[*steps, *(_kept(item) for item in late)],
         environment=env,
         slot=f"cleanup-{env}-{ctx.invocation}",
-        follow=Follow("cleanup", f"{env} {ctx.person.user} {saving}"),
+        follow=Follow("cleanup", f"{env} {ctx.person.user} {len(agreed)} {_saves(saving)}"),
     )
 
 
 def cleanup_live(ctx: Context, what: str) -> tuple[Reply, bool]:
-    """The message of a clean-up (environment, person, saving) as things are now, and whether it has come to rest."""
-    name, user, saving = what.split(" ", 2)
+    """The message of a clean-up as things are now, and whether it has come to rest.
+
+    `what`: environment, person, how many things were to go, and what that saves in words.
+    """
+    name, user, count, saves = what.split(" ", 3)
     env = next(each for each in ENVIRONMENTS if each == name)
     left = cleanup.found(ctx.client, ctx.names, env)
-    going = [item for item in left if item.going]
-    by: list[Inline] = ["started by ", Mention(user)]
-    if going:
-        steps = [Step(item.name, "running", f"{item.status}{_more(item.detail)}") for item in going]
-        title = f"Cleaning up {env}: {_count(going)} still going"
-        return Reply(
-            title=title, context=by, text=f"{STAYS}.", steps=steps, environment=env, audience=Audience.CHANNEL
-        ), False
-    monthly = Monthly(ctx)
-    if left:
-        failed = [
-            deployment.first_failure(ctx.client("cloudformation"), item.id) for item in left if item.kind == "stack"
-        ]
-        return Reply(
-            title=f"Cleaning up {env} has come to a stop: {_count(left)} still there",
-            outcome=Outcome.ERROR,
-            context=by,
-            text=["Look at the reasons, then ", Code(f"cleanup plan {env}"), " shows what a second try would end."],
-            steps=[
-                Step(item.name, "failed", _about(item, monthly.instances("Hosting", item.runs_on))) for item in left
-            ],
-            quote="\n".join(words for words in failed if words),
-            actions=[Action("Plan again", f"cleanup plan {env}", "primary")],
-            environment=env,
-            audience=Audience.CHANNEL,
-        ), True
-    return Reply(
+    shown = Reply(
         title=f"{env} is cleaned up: nothing in it costs by the hour any more",
-        context=by,
-        text=f"{STAYS}, and what they cost is below. `docs/cleanup.md` says how to end that too.",
-        facts=[Fact("Saves a month", saving), *_stays(ctx, monthly, env)],
-        actions=[Action(f"Deploy to {env} again", f"deployment create --env {env}")],
+        context=["started by ", Mention(user), f" · {saves}"],
         environment=env,
         audience=Audience.CHANNEL,
+    )
+    if going := [item for item in left if item.going]:
+        return replace(
+            shown,
+            title=f"Cleaning up {env}: {max(0, int(count) - len(left))} of {count} gone",
+            text=f"{STAYS}.",
+            steps=[_going(item) for item in going],
+        ), False
+    if left:
+        return _stopped(ctx, env, shown, left), True
+    return replace(
+        shown,
+        text=f"{STAYS}; what that costs is below. How to end that too is in docs/cleanup.md.",
+        facts=_stays(ctx, Monthly(ctx), env),
+        actions=[Action(f"Deploy to {env} again", f"deployment create --env {env}")],
     ), True
+
+
+def _stopped(ctx: Context, env: Environment, shown: Reply, left: Sequence[Item]) -> Reply:
+    """What is still there although nothing is going on any more, and why."""
+    monthly, cloudformation = Monthly(ctx), ctx.client("cloudformation")
+    reasons = [deployment.first_failure(cloudformation, item.id) for item in left if item.kind == "stack"]
+    return replace(
+        shown,
+        title=f"Cleaning up {env} has come to a stop: {_count(left)} still there",
+        outcome=Outcome.ERROR,
+        text="It could not be ended, or was made meanwhile. A second try goes on where this one stopped.",
+        steps=[Step(item.name, "failed", _about(item, monthly.instances("Hosting", item.runs_on))) for item in left],
+        quote="\n".join(reason for reason in reasons if reason),
+        actions=[Action("Plan again", f"cleanup plan {env}", "primary")],
+    )
 
 
 def _typed(env: Environment, confirm: str) -> None:
@@ -231,7 +238,7 @@ def _end(ctx: Context, env: Environment, items: Sequence[Item]) -> list[Step]:
     steps, refusals, begun = [], [], 0
     for item in items:
         if item.going:
-            steps.append(Step(item.name, "running", f"{item.status}{_more(item.detail)}"))
+            steps.append(_going(item))
             begun += 1
             continue
         try:
@@ -282,8 +289,14 @@ def _about(item: Item, cost: Cost) -> str:
     return f"{_WORDS[item.kind]}{on}{status}{f' · {cost} a month' if item.runs_on else ''}"
 
 
-def _more(detail: str) -> str:
-    return f" · {detail}" if detail else ""
+def _saves(cost: Cost) -> str:
+    if cost.amount is None:
+        return "what that saves is not known"
+    return f"saves {cost} a month" if cost.amount else "saves nothing by the hour"
+
+
+def _going(item: Item) -> Step:
+    return Step(item.name, "running", f"{_WORDS[item.kind]} · {item.status}", progress=item.gone)
 
 
 def _count(items: Sequence[Item]) -> str:

@@ -77,8 +77,9 @@ def idle_(
             environment=env,
         )
     rows = [(_what(each.idle), each.idle.name, each.idle.why, _price(each)) for each in found]
+    costs = summed(each.cost for each in found)
     return Reply(
-        title=f"Idle in {env}: {summed(each.cost for each in found)} a month",
+        title=f"Idle in {env}: {costs} a month" if costs else f"Left over in {env}: nothing that costs by itself",
         context=f"unused {since} · a month is 730 hours · {_basis(found)}",
         text=_trouble(monthly),
         table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
@@ -112,7 +113,10 @@ def idle_facts(ctx: Context) -> Sequence[Fact]:
         return []
     facts = [Fact(f"Idle: {each.idle.name}", f"{each.idle.why} · {_price(each)} a month") for each in found[:DIGEST]]
     more = f", {len(found) - DIGEST} more" if len(found) > DIGEST else ""
-    return [*facts, Fact("Ending what is idle saves", f"{summed(each.cost for each in found)} a month{more}")]
+    return [
+        *facts,
+        Fact("Ending what is idle saves", f"{summed(each.cost for each in found) or 'nothing'} a month{more}"),
+    ]
 
 
 def _cost(monthly: Monthly, each: Idle) -> Cost:

@@ -97,7 +97,7 @@ def total(costs: Iterable[Cost]) -> Cost:
 
 
 def summed(costs: Iterable[Cost]) -> str:
-    """The sum of what is known, in words, and how much is not: `94.17 USD, and 2 of unknown cost`."""
+    """The sum of what is known, in words, and how much is not: `94.17 USD and 2 of unknown cost`; empty for nothing."""
     every = list(costs)
     unknown = sum(cost.amount is None for cost in every)
     known = [cost for cost in every if cost.amount]
@@ -106,4 +106,4 @@ def summed(costs: Iterable[Cost]) -> str:
         by_currency[cost.currency] += cost.amount or Decimal(0)
     words = [" + ".join(money(amount, currency) for currency, amount in by_currency.items())] if known else []
     words += [f"{unknown} of unknown cost"] if unknown else []
-    return ", and ".join(words) or "nothing"
+    return " and ".join(words)

@@ -40,7 +40,8 @@ _OWN_JOB = re.compile(r"explain-|.+-monitor-")
 class Item:
     """One thing to end. `id` is what AWS knows it by, `made` when it last was made or changed by somebody.
 
-    `going`: its end has begun already. `status` is AWS's word. `runs_on`: instances by type, paid by the hour.
+    `going`: its end has begun already; `gone` is the share of its parts that have gone, where it has parts. `status` is
+    AWS's word. `runs_on`: instances by type, paid by the hour.
     """
 
     kind: Kind
@@ -49,7 +50,7 @@ class Item:
     made: datetime
     status: str
     going: bool = False
-    detail: str = ""
+    gone: float | None = None
     runs_on: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -129,10 +130,10 @@ def _stacks(cloudformation: Any, names: Names, env: Environment) -> tuple[list[I
             resources = deployment.physical(cloudformation, id)
             left = [physical for physical, status in resources.items() if status not in _AWAY]
             held |= {physical.rsplit("/", 1)[-1] for physical in left}
-            parts = f"{len(resources) - len(left)} of {len(resources)} parts gone"
-            detail = parts if status.startswith("DELETE") else ""
+            going = status == "DELETE_IN_PROGRESS"
+            gone = 1 - len(left) / len(resources) if going and resources else None
             made = stack.get("LastUpdatedTime") or stack["CreationTime"]
-            items.append(Item("stack", stack["StackName"], id, made, status, status == "DELETE_IN_PROGRESS", detail))
+            items.append(Item("stack", stack["StackName"], id, made, status, going, gone))
     return items, held
 
 
