@@ -64,10 +64,12 @@ def stacks(operator: str, names: Names) -> Sequence[File]:
     data = {"DataBucket": names.data_bucket}
     locked = "Object Lock keeps its anchors and log files until their retention ends; the next `up` takes it again."
     return (
+        File(f"{PROJECT}-policies", roles.with_name("policies.yaml")),
         File(f"{PROJECT}-roles", roles, {"OperatorArn": operator, **data}),
         File(f"{PROJECT}-machines", roles.with_name("machines.yaml")),
         File(f"{PROJECT}-platform", here / "platform.yaml"),
         File(f"{PROJECT}-events", here / "events.yaml"),
+        File(f"{PROJECT}-cost", here / "cost.yaml"),
         File(f"{PROJECT}-audit", here / "audit.yaml", data, kept=Kept(names.audit_bucket, "NewBucket", locked)),
     )
 

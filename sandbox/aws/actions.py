@@ -36,8 +36,9 @@ class Place:
     region: str
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and region; IAM has no region."""
-        return f"arn:aws:{service}:{'' if service == 'iam' else self.region}:{self.account}:{resource}"
+        """An ARN of this account and region; IAM and Budgets have no region."""
+        region = "" if service in ("iam", "budgets") else self.region
+        return f"arn:aws:{service}:{region}:{self.account}:{resource}"
 
 
 def needs(service: str, operation: str, params: Params, place: Place) -> list[Need]:
@@ -148,7 +149,12 @@ _SAGEMAKER = {
         ("studio-lifecycle-config/{StudioLifecycleConfigName}",),
         *("CreateStudioLifecycleConfig", "DescribeStudioLifecycleConfig", "DeleteStudioLifecycleConfig"),
     ),
-    **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs"),
+    **_ops(
+        ("app/{DomainId}/{UserProfileName}/{AppType}/{AppName}", "app/{DomainId}/{SpaceName}/{AppType}/{AppName}"),
+        *("CreateApp", "DescribeApp", "DeleteApp"),
+    ),
+    **_ops(("space/{DomainId}/{SpaceName}",), "CreateSpace", "DescribeSpace", "DeleteSpace"),
+    **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs", "ListApps", "ListSpaces"),
     **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
     **_ops(
         ("monitoring-schedule/{MonitoringScheduleName}",),
@@ -276,6 +282,55 @@ def _sqs(operation: str, params: Params, place: Place) -> list[Need] | None:
     return [Need(f"sqs:{_QUEUE_ACTIONS[operation]}", place.arn("sqs", name) if name else "*")]
 
 
+# What belongs to no resource is asked on an ARN made of the operation, as the refusals of AWS show.
+_CE_ACCOUNT = (
+    *("GetCostAndUsage", "GetCostForecast", "GetDimensionValues", "GetTags", "GetAnomalies", "ProvideAnomalyFeedback"),
+    *("ListCostAllocationTags", "UpdateCostAllocationTagsStatus", "CreateAnomalyMonitor", "CreateAnomalySubscription"),
+)
+_CE = {
+    **_ops(("{MonitorArnList}",), "GetAnomalyMonitors"),
+    **_ops(("{SubscriptionArnList}",), "GetAnomalySubscriptions"),
+    **_ops(("{MonitorArn}",), "UpdateAnomalyMonitor", "DeleteAnomalyMonitor"),
+    **_ops(("{SubscriptionArn}",), "UpdateAnomalySubscription", "DeleteAnomalySubscription"),
+    **_ops(("{ResourceArn}",), "TagResource", "UntagResource", "ListTagsForResource"),
+}
+_EXPLORED = _table("ce", _CE)
+
+
+def _ce(operation: str, params: Params, place: Place) -> list[Need] | None:
+    if operation not in (*_CE_ACCOUNT, *_CE):
+        return None
+    found = _EXPLORED(operation, params, place) or []
+    whole = f"arn:aws:ce:us-east-1:{place.account}:/{operation}"
+    if not found or found[0].resource == "*":
+        found = [Need(f"ce:{operation}", whole)]
+    return (
+        [*found, Need("ce:TagResource", whole)] if params.get("ResourceTags") and operation[:6] == "Create" else found
+    )
+
+
+_BUDGET_READS = (
+    *("DescribeBudget", "DescribeBudgets", "DescribeBudgetPerformanceHistory", "DescribeNotificationsForBudget"),
+    "DescribeSubscribersForNotification",
+)
+_BUDGET_WRITES = ("CreateBudget", "UpdateBudget", "DeleteBudget", "CreateNotification", "DeleteNotification")
+_BUDGET_TAGS = ("TagResource", "UntagResource", "ListTagsForResource")
+
+
+def _budgets(operation: str, params: Params, place: Place) -> list[Need] | None:
+    if operation in _BUDGET_TAGS:
+        return [Need(f"budgets:{operation}", params["ResourceARN"])]
+    if operation not in (*_BUDGET_READS, *_BUDGET_WRITES):
+        return None
+    named = params.get("BudgetName") or (params.get("Budget") or params.get("NewBudget") or {}).get("BudgetName", "*")
+    arn = place.arn("budgets", f"budget/{named}")
+    found = [Need("budgets:ViewBudget" if operation in _BUDGET_READS else "budgets:ModifyBudget", arn)]
+    return [*found, Need("budgets:TagResource", arn)] if params.get("ResourceTags") else found
+
+
+_PRICING = _ops(("*",), "DescribeServices", "GetAttributeValues", "GetProducts")
+
+
 def _scheduler(operation: str, params: Params, place: Place) -> list[Need] | None:
     return _SCHEDULES(operation, {"GroupName": "default", **params}, place)
 
@@ -327,12 +382,15 @@ def _s3(operation: str, params: Params, place: Place) -> list[Need] | None:
 
 _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
     "application-autoscaling": _table("application-autoscaling", _SCALING),
+    "budgets": _budgets,
+    "ce": _ce,
     "cloudformation": _table("cloudformation", _CLOUDFORMATION),
     "cloudtrail": _table("cloudtrail", _CLOUDTRAIL),
     "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
     "events": _table("events", _EVENTS),
     "iam": _table("iam", _IAM, {"CreateRole": "TagRole", "CreateUser": "TagUser", "CreatePolicy": "TagPolicy"}),
     "logs": _table("logs", _LOGS),
+    "pricing": _table("pricing", _PRICING),
     "resourcegroupstaggingapi": _table("tag", _TAG),
     "s3": _s3,
     "scheduler": _scheduler,

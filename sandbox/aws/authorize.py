@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GLOBAL = ("budgets", "ce", "iam", "pricing", "sts")
+"""Services that answer whatever region a request is signed for."""
+PRICE_LIST_REGIONS = ("us-east-1", "eu-central-1", "ap-south-1")
+"""Where AWS has endpoints of the Price List Query API; each of them knows the prices of all regions."""
 # Calls that write a policy: (service, operation) -> (parameter, what kind of policy it is).
 _WRITES = {
     ("iam", "PutRolePolicy"): ("PolicyDocument", Kind.IDENTITY),
@@ -52,12 +56,20 @@ _LONGEST_INLINE = {"PutRolePolicy": 10240, "PutUserPolicy": 2048}
 def authorize(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime) -> None:
     """Let the call through or raise AwsError with AWS's own words. All of a call's needs must be allowed."""
     wanted = needs(call.service, call.operation, call.params, Place(cloud.account, cloud.region))
-    if region != cloud.region and call.service not in ("iam", "sts"):
-        raise AwsError("InvalidRegion", f"The local AWS has one region, {cloud.region}; the request is for {region}.")
+    _check_region(cloud, call.service, region)
     if principal.kind != "root":
         wanted += _to_learn_of_absence(cloud, call)
         _require(cloud, call, principal, region, now, wanted)
     _check_written(cloud, call)
+
+
+def _check_region(cloud: Cloud, service: str, region: str) -> None:
+    """Everything is in one region; some services are everywhere, and the price list answers in few."""
+    if service == "pricing" and region not in PRICE_LIST_REGIONS:
+        known = ", ".join(PRICE_LIST_REGIONS)
+        raise AwsError("InvalidRegion", f"There is no api.pricing.{region}.amazonaws.com; there is one in {known}.")
+    if region != cloud.region and service not in GLOBAL:
+        raise AwsError("InvalidRegion", f"The local AWS has one region, {cloud.region}; the request is for {region}.")
 
 
 def _require(cloud: Cloud, call: Call, principal: Principal, region: str, now: datetime, wanted: list[Need]) -> None:

@@ -23,12 +23,15 @@ from sandbox.aws.signature import Scope
 # Signing name -> (service in botocore, prefix of IAM actions). Whatever is not here is not part of this account.
 SERVICES: dict[str, tuple[str, str]] = {
     "application-autoscaling": ("application-autoscaling", "application-autoscaling"),
+    "budgets": ("budgets", "budgets"),
+    "ce": ("ce", "ce"),
     "cloudformation": ("cloudformation", "cloudformation"),
     "cloudtrail": ("cloudtrail", "cloudtrail"),
     "events": ("events", "events"),
     "iam": ("iam", "iam"),
     "logs": ("logs", "logs"),
     "monitoring": ("cloudwatch", "cloudwatch"),
+    "pricing": ("pricing", "pricing"),
     "s3": ("s3", "s3"),
     "scheduler": ("scheduler", "scheduler"),
     "sagemaker": ("sagemaker", "sagemaker"),

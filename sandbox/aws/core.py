@@ -1,7 +1,7 @@
 """What the parts of the local AWS share: one account in one region, and the services' own powers inside it.
 
-`server.py` makes one `Cloud` and hands it to `sandbox.aws.sagemaker.install(cloud)` and
-`sandbox.aws.stacks.install(cloud)` before it serves. Inside, they may use
+`server.py` makes one `Cloud` and hands it to `sandbox.aws.sagemaker.install(cloud)`,
+`sandbox.aws.stacks.install(cloud)` and others before it serves. Inside, they may use
 
     cloud.account, cloud.region, cloud.state, cloud.endpoint_url
     cloud.lock                                              one re-entrant lock for multi-step changes

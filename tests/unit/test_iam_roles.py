@@ -26,9 +26,9 @@ APPROVED = {"aws:principaltag/approval": ("A-1",)}
 
 @cache
 def roles() -> dict[str, dict[str, Any]]:
-    """Every resource of the two templates with its properties resolved, roles by their short name."""
+    """Every resource of the three templates with its properties resolved, roles by their short name."""
     given = [{"ParameterKey": "OperatorArn", "ParameterValue": OPERATOR}]
-    return resolved("roles.yaml", given) | resolved("machines.yaml", [])
+    return resolved("policies.yaml", []) | resolved("roles.yaml", given) | resolved("machines.yaml", [])
 
 
 def resolved(file: str, given: list[dict[str, str]]) -> dict[str, dict[str, Any]]:
@@ -512,3 +512,66 @@ def test_only_the_scheduler_of_this_account_takes_its_role() -> None:
     assert may("scheduler", ACCOUNT)
     assert not may("scheduler", "999999999999")
     assert not may("sagemaker", ACCOUNT)
+
+
+def costs(operation: str) -> tuple[str, str]:
+    """An action of Cost Explorer and what it is asked on: an ARN made of the operation."""
+    return f"ce:{operation}", f"arn:aws:ce:us-east-1:{ACCOUNT}:/{operation}"
+
+
+BUDGET, OTHER_BUDGET = (f"arn:aws:budgets::{ACCOUNT}:budget/{name}" for name in ("groundcrew-monthly", "portal"))
+APP = sagemaker("app/d-1/someone/JupyterLab/default")
+JOB_LOGS = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/TrainingJobs:log-stream:"
+
+
+def endpoint_logs(env: str) -> str:
+    return f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/aws/sagemaker/Endpoints/groundcrew-{env}-detector:log-stream:"
+
+
+MONEY = [
+    *((role, *costs("GetCostAndUsage"), {}, YES) for role in (*HUMANS, "observer")),
+    *((role, *costs("GetCostForecast"), {}, YES) for role in (*HUMANS, "observer")),
+    *((role, "pricing:GetProducts", "*", {}, YES) for role in (*HUMANS, "observer")),
+    *((role, "budgets:ViewBudget", BUDGET, {}, YES) for role in (*HUMANS, "observer")),
+    *((role, "budgets:ViewBudget", OTHER_BUDGET, {}, NO) for role in (*HUMANS, "observer")),
+    *((role, *costs("UpdateCostAllocationTagsStatus"), APPROVED, NO) for role in (*HUMANS, "observer")),
+    *((role, *costs("CreateAnomalyMonitor"), APPROVED, NO) for role in (*HUMANS, "observer")),
+    ("bot", *costs("GetCostAndUsage"), {}, NO),
+    ("data-scientist", *costs("ProvideAnomalyFeedback"), {}, YES),
+    ("ml-engineer", *costs("ProvideAnomalyFeedback"), {}, YES),
+    ("stakeholder", *costs("ProvideAnomalyFeedback"), {}, NO),
+    ("observer", *costs("ProvideAnomalyFeedback"), {}, NO),
+    ("ml-engineer", "budgets:ModifyBudget", BUDGET, APPROVED, YES),
+    ("ml-engineer", "budgets:ModifyBudget", BUDGET, {}, NO),
+    ("ml-engineer", "budgets:ModifyBudget", OTHER_BUDGET, APPROVED, NO),
+    ("data-scientist", "budgets:ModifyBudget", BUDGET, APPROVED, NO),
+    ("stakeholder", "budgets:ModifyBudget", BUDGET, APPROVED, NO),
+    ("data-scientist", "sagemaker:DeleteModel", sagemaker("model/groundcrew-dev-detector-1"), {}, YES),
+    ("data-scientist", "sagemaker:DeleteModel", sagemaker("model/groundcrew-staging-detector-1"), APPROVED, NO),
+    ("ml-engineer", "sagemaker:DeleteModel", sagemaker("model/groundcrew-staging-detector-1"), {}, YES),
+    ("ml-engineer", "sagemaker:DeleteModel", sagemaker("model/groundcrew-prod-detector-1"), {}, NO),
+    ("ml-engineer", "sagemaker:DeleteModel", sagemaker("model/groundcrew-prod-detector-1"), APPROVED, YES),
+    ("data-scientist", "logs:DeleteLogGroup", endpoint_logs("dev"), {}, YES),
+    ("data-scientist", "logs:DeleteLogGroup", endpoint_logs("prod"), APPROVED, NO),
+    ("ml-engineer", "logs:DeleteLogGroup", endpoint_logs("prod"), {}, NO),
+    ("ml-engineer", "logs:DeleteLogGroup", endpoint_logs("prod"), APPROVED, YES),
+    ("ml-engineer", "logs:PutRetentionPolicy", JOB_LOGS, {}, YES),
+    ("ml-engineer", "logs:DeleteLogGroup", JOB_LOGS, APPROVED, NO),
+    ("data-scientist", "s3:DeleteObjectVersion", f"arn:aws:s3:::{BUCKET}/dev/runs/1/train/model.tar.gz", {}, YES),
+    ("data-scientist", "s3:DeleteObjectVersion", f"arn:aws:s3:::{BUCKET}/prod/models/1/model.tar.gz", APPROVED, NO),
+    ("ml-engineer", "s3:DeleteObjectVersion", f"arn:aws:s3:::{BUCKET}/prod/models/1/model.tar.gz", {}, NO),
+    ("ml-engineer", "s3:DeleteObjectVersion", f"arn:aws:s3:::{BUCKET}/prod/models/1/model.tar.gz", APPROVED, YES),
+    ("ml-engineer", "s3:DeleteObjectVersion", f"arn:aws:s3:::{AUDIT}/anchors/1", APPROVED, NO),
+    ("data-scientist", "s3:ListBucketVersions", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": ("dev/",)}, YES),
+    ("data-scientist", "s3:ListBucketVersions", f"arn:aws:s3:::{BUCKET}", {"s3:prefix": ("prod/",)}, NO),
+    ("stakeholder", "sagemaker:DescribeApp", APP, {}, YES),
+    ("ml-engineer", "sagemaker:DeleteApp", APP, {}, YES),
+    ("data-scientist", "sagemaker:DeleteApp", APP, {}, NO),
+]
+
+
+@pytest.mark.parametrize(("role", "action", "resource", "context", "allowed"), MONEY)
+def test_who_sees_costs_and_who_may_end_them(
+    role: str, action: str, resource: str, context: dict[str, Any], allowed: bool
+) -> None:
+    assert ask(role, action, resource, **context).allowed is allowed

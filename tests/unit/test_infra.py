@@ -134,10 +134,12 @@ NAMES = Names("123456789012", "us-east-1", "data")
 def test_roles_come_before_what_refers_to_them_and_all_fit_in_a_request() -> None:
     files = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
     assert [each.name for each in files] == [
+        "groundcrew-policies",
         "groundcrew-roles",
         "groundcrew-machines",
         "groundcrew-platform",
         "groundcrew-events",
+        "groundcrew-cost",
         "groundcrew-audit",
     ]
     for each in files:

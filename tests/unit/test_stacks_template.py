@@ -201,11 +201,13 @@ def test_the_stack_s_tags_reach_a_resource_under_its_own() -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        "iam/policies.yaml",
         "iam/roles.yaml",
         "iam/machines.yaml",
         "infra/platform.yaml",
         "infra/events.yaml",
         "infra/audit.yaml",
+        "infra/cost.yaml",
         "infra/studio.yaml",
         "pipeline/deployment.yaml",
     ],

@@ -45,8 +45,8 @@ from sandbox.aws.sts import RoleRefused
 JOBS_AT_A_TIME = 2
 
 
-def install(cloud: Cloud) -> None:
-    """Put our SageMaker in place of moto's. Call it once, before the server answers its first request."""
+def install(cloud: Cloud) -> Resources:
+    """Put our SageMaker in place of moto's; its records. Call it once, before the server answers its first request."""
     from moto.sagemaker import urls
     from moto.sagemakerruntime import urls as runtime_urls
 
@@ -86,3 +86,4 @@ def install(cloud: Cloud) -> None:
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
         runtime_urls.url_paths[path] = runtime_door.dispatch
+    return resources

@@ -26,7 +26,8 @@ DEADLINE_SECONDS = 1800.0
 
 _ABSENT = (
     "NoSuchEntity", "NoSuchBucket", "NoSuchBucketPolicy", "ResourceNotFoundException", "ResourceNotFound",
-    "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFoundException", "UnknownMonitorException",
+    "UnknownSubscriptionException",
 )  # fmt: skip
 
 

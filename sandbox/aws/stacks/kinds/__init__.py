@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from . import cloudtrail, cloudwatch, events, iam, logs, monitoring, s3, sagemaker, scheduler, sns, sqs, studio
+from . import cloudtrail, cloudwatch, costs, events, iam, logs, monitoring, s3, sagemaker, scheduler, sns, sqs, studio
 from .kind import Kind
 
-KINDS: Mapping[str, Kind] = {
-    kind.type: kind
-    for family in (iam, s3, sqs, sns, events, logs, cloudtrail, cloudwatch, scheduler, sagemaker, monitoring, studio)
-    for kind in family.KINDS
-}
+_FAMILIES = (
+    *(iam, s3, sqs, sns, events, logs, cloudtrail, cloudwatch, costs, scheduler, sagemaker, monitoring, studio),
+)
+KINDS: Mapping[str, Kind] = {kind.type: kind for family in _FAMILIES for kind in family.KINDS}
