@@ -142,8 +142,9 @@ def apply(
     costs = {item.id: monthly.instances("Hosting", item.runs_on) for item in agreed}
     by: list[Inline] = ["started by ", Mention(ctx.person.user)]
     if not agreed:
+        gone = f"Nothing in {env} is there any more of what was agreed to" if late else ""
         return Reply(
-            title=f"Nothing in {env} runs or is left over",
+            title=gone or f"Nothing in {env} runs or is left over",
             context=by,
             text=f"There is nothing to end. {STAYS}.",
             steps=[_kept(item) for item in late],

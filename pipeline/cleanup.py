@@ -31,6 +31,13 @@ _THERE = (
     "REVIEW_IN_PROGRESS",
 )  # fmt: skip
 """Every status of a stack but DELETE_COMPLETE: asking for all would list three months of deleted ones."""
+_TYPES: Mapping[str, Kind] = {
+    "AWS::SageMaker::Endpoint": "endpoint",
+    "AWS::SageMaker::EndpointConfig": "config",
+    "AWS::SageMaker::Model": "model",
+    "AWS::SageMaker::MonitoringSchedule": "schedule",
+}
+"""A stack's resources that are also listed by their own service. Model and configuration have the same name."""
 _AWAY = ("DELETE_COMPLETE", "DELETE_SKIPPED")
 _OWN_JOB = re.compile(r"explain-|.+-monitor-")
 """Jobs that belong to no run (a run stops its own), by the part of the name after the environment."""
@@ -65,7 +72,7 @@ def found(client: Callable[[str], Any], names: Names, env: Environment) -> list[
         *_runs(sagemaker, names, env),
         *_jobs(sagemaker, names, env),
         *(_with_endpoint(stack, serving) for stack in stacks),
-        *(item for item in _loose(sagemaker, names, env, endpoints) if item.name not in held),
+        *(item for item in _loose(sagemaker, names, env, endpoints) if (item.kind, item.name) not in held),
     ]
     return sorted(every, key=lambda item: ORDER.index(item.kind))
 
@@ -119,19 +126,20 @@ def _jobs(sagemaker: Any, names: Names, env: Environment) -> Iterator[Item]:
                 yield Item("job", f"job {name}", name, job["CreationTime"], status, status == "Stopping")
 
 
-def _stacks(cloudformation: Any, names: Names, env: Environment) -> tuple[list[Item], set[str]]:
-    """The environment's stacks, and the names of everything in them."""
-    items, held = [], set()
+def _stacks(cloudformation: Any, names: Names, env: Environment) -> tuple[list[Item], set[tuple[Kind, str]]]:
+    """The environment's stacks, and kind and name of what is in them."""
+    items: list[Item] = []
+    held: set[tuple[Kind, str]] = set()
     for page in cloudformation.get_paginator("list_stacks").paginate(StackStatusFilter=[*_THERE]):
         for stack in page["StackSummaries"]:
             if not stack["StackName"].startswith(names.begin(env)):
                 continue
             id, status = stack["StackId"], stack["StackStatus"]
-            resources = deployment.physical(cloudformation, id)
-            left = [physical for physical, status in resources.items() if status not in _AWAY]
-            held |= {physical.rsplit("/", 1)[-1] for physical in left}
+            parts = deployment.parts(cloudformation, id)
+            left = [(kind, name) for kind, name, status in parts if status not in _AWAY]
+            held |= {(_TYPES[kind], name) for kind, name in left if kind in _TYPES}
             going = status == "DELETE_IN_PROGRESS"
-            gone = 1 - len(left) / len(resources) if going and resources else None
+            gone = 1 - len(left) / len(parts) if going and parts else None
             made = stack.get("LastUpdatedTime") or stack["CreationTime"]
             items.append(Item("stack", stack["StackName"], id, made, status, going, gone))
     return items, held

@@ -289,10 +289,14 @@ def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
     return sorted(rows, key=lambda row: row.changed)
 
 
-def physical(cloudformation: Any, stack_id: str) -> dict[str, str]:
-    """Status by the id (a name or an ARN) that each resource of a stack has in its own service."""
+def parts(cloudformation: Any, stack_id: str) -> list[tuple[str, str, str]]:
+    """Type, name in its own service, and status of each resource that a stack has made."""
     found = cloudformation.describe_stack_resources(StackName=stack_id)["StackResources"]
-    return {item["PhysicalResourceId"]: item["ResourceStatus"] for item in found if item.get("PhysicalResourceId")}
+    return [
+        (item["ResourceType"], item["PhysicalResourceId"].rsplit("/", 1)[-1], item["ResourceStatus"])
+        for item in found
+        if item.get("PhysicalResourceId")
+    ]
 
 
 def first_failure(cloudformation: Any, stack_id: str) -> str:
