@@ -58,7 +58,8 @@ def _run(options: argparse.Namespace) -> None:
             action(cloudformation, stacks.complete(cloudformation, s3, file), _say)
     except ClientError as refusal:
         error = refusal.response["Error"]
-        advice = "Provisioning needs rights on CloudFormation, IAM, S3, SQS, SNS, EventBridge, CloudTrail, SageMaker, Budgets, Cost Explorer."
+        needed = "CloudFormation, IAM, S3, SQS, SNS, EventBridge, CloudTrail, SageMaker, Budgets, Cost Explorer"
+        advice = f"Provisioning needs rights on {needed}."
         raise Denied(f"AWS refused: {error.get('Code')}: {error.get('Message')}", advice) from refusal
     except BotoCoreError as fault:
         raise Unavailable(f"AWS cannot be asked: {fault}", "Check --profile, --region and the network.") from fault

@@ -9,6 +9,7 @@
     cloud.emit(source, detail_type, resources, detail)      an event of a service, to EventBridge
     cloud.events                                            the default bus itself
     cloud.clock, cloud.metrics                              the account's time; what CloudWatch knows, to add to it
+    cloud.faults                                            what is to go wrong with the next calls
     cloud.log_lines(group, stream, lines)                   lines into CloudWatch Logs
     cloud.assume_service_role(arn, service, session, source_identity)   credentials of a role, as the service
     cloud.client("s3", credentials)                         a boto3 client against this very server
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from sandbox.aws.clock import Clock
+from sandbox.aws.faults import Faults
 
 if TYPE_CHECKING:
     from moto.core.responses import BaseResponse
@@ -77,6 +79,7 @@ class Cloud:
     port: int
     lock: threading.RLock = field(default_factory=threading.RLock)
     clock: Clock = field(default_factory=Clock)
+    faults: Faults = field(default_factory=Faults)
     responses: dict[str, type[BaseResponse]] = field(default_factory=dict)
     tag_readers: dict[str, TagReader] = field(default_factory=dict)
     controls: dict[str, Control] = field(default_factory=dict)

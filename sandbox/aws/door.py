@@ -113,6 +113,7 @@ class Door:
         visit.principal = principal
         visit.call = read_call(request, scope)
         authorize(self._cloud, visit.call, principal, scope.region, now)
+        self._cloud.faults.happen(visit.call)
 
     def _forward(self, environ: Environ, visit: Visit) -> tuple[str, list[tuple[str, str]], bytes]:
         if visit.scope is None or visit.principal is None or visit.call is None:

@@ -75,7 +75,7 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     stacks.install(cloud)
     scheduler.install(cloud)
     costs.install(cloud, records)
-    cloud.controls["clock"] = cloud.clock.control
+    cloud.controls |= {"clock": cloud.clock.control, "faults": cloud.faults.control}
     seed(cloud)
     cloud.clock.start()
     cloud.on_stop(cloud.clock.stop)

@@ -11,7 +11,7 @@ are refused, never silently accepted.
     pipelines.py execution.py executor.py steps.py           pipelines and their executions
     jobs.py contract.py runner.py container.py storage.py    processing and training jobs
     registry.py models.py endpoints.py fleet.py runtime.py capture.py   from model packages to answers
-    studio.py      Studio's domain, profiles and lifecycle configurations (no apps)
+    studio.py apps.py              Studio's domain, profiles, lifecycle configurations; spaces and apps (in name only)
     monitoring.py monitor_job.py   monitoring schedules and their executions
     events.py      what EventBridge hears                    images.py       which command stands for an image
 """
@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sandbox.aws.core import Cloud
+from sandbox.aws.sagemaker.apps import Apps
 from sandbox.aws.sagemaker.capture import Capture
 from sandbox.aws.sagemaker.endpoints import Endpoints
 from sandbox.aws.sagemaker.errors import ValidationException
@@ -81,7 +82,7 @@ def install(cloud: Cloud) -> Resources:
     runtime = Runtime(cloud, resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
-    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, monitoring]
+    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, Apps(resources), monitoring]
     urls.url_paths["{0}/$"] = bind(parts).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:

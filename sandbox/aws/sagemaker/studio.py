@@ -1,4 +1,4 @@
-"""Studio as the account remembers it: domains, user profiles, lifecycle configurations. Its apps run on AWS only."""
+"""Studio as the account remembers it: domains, user profiles, lifecycle configurations. What runs there: apps.py."""
 
 from __future__ import annotations
 
@@ -109,7 +109,12 @@ class Studio:
     def delete_user_profile(self, request: Body) -> Body:
         """DeleteUserProfile."""
         with self._resources.lock:
-            self._resources.remove(self._profile(request))
+            record, apps = self._profile(request), self._resources.all("app")
+            running = [each.body for each in apps if each.body["Status"] == "InService"]
+            mine = (record.body["DomainId"], record.body["UserProfileName"])
+            if any((each["DomainId"], each.get("UserProfileName")) == mine for each in running):
+                raise ResourceInUse(f"Unable to delete UserProfile {mine[1]} because it has Apps InService.")
+            self._resources.remove(record)
         return {}
 
     def create_presigned_domain_url(self, request: Body) -> Body:
