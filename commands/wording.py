@@ -30,7 +30,7 @@ def score(value: float | str) -> str:
 
 def money(amount: Decimal, currency: str) -> str:
     """An amount to the cent, `1,234.50 USD`; what is less than one is said to be, not rounded to nothing."""
-    return f"less than 0.01 {currency}" if 0 < amount < Decimal("0.005") else f"{amount:,.2f} {currency}"
+    return f"less than 0.01 {currency}" if 0 < amount < Decimal("0.01") else f"{amount:,.2f} {currency}"
 
 
 def size(count: int) -> str:

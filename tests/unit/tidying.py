@@ -151,7 +151,10 @@ class Account:
                 "ProductionVariants": [{"VariantName": "main", "CurrentInstanceCount": 1}],
             }
 
-        variant = {"VariantName": "main", "ModelName": "m", "InstanceType": HOSTED}
+        def configured(EndpointConfigName: str) -> dict[str, Any]:
+            variant = {"VariantName": "main", "ModelName": EndpointConfigName, "InstanceType": HOSTED}
+            return {"ProductionVariants": [variant]}
+
         return FakeClient(
             list_pipeline_executions=lambda **_: {
                 "PipelineExecutionSummaries": [
@@ -186,7 +189,7 @@ class Account:
             list_domains={"Domains": [{"DomainId": "d-1", "DomainName": NAMES.studio}]},
             list_apps=lambda **_: {"Apps": self.apps},
             describe_endpoint=described,
-            describe_endpoint_config={"ProductionVariants": [variant]},
+            describe_endpoint_config=configured,
             stop_pipeline_execution=lambda PipelineExecutionArn, **_: stop(self.runs, "run")(arn=PipelineExecutionArn),
             stop_processing_job=stop(self.jobs, "job"),
             delete_monitoring_schedule=delete(self.schedules, "schedule", "monitoring schedule"),
@@ -234,13 +237,12 @@ class Account:
         match = {each["Field"]: each["Value"] for each in Filters}
         if ServiceCode == "AmazonSageMaker":
             price, unit = self.prices.get(match["instanceName"]), "Hrs"
-            attributes = {"component": "Hosting"}
+            products = [{"component": component} for component in ("Notebook", "Hosting")]
         else:
-            price, unit, attributes = "0.023", "GB-Mo", {"usagetype": "TimedStorage-ByteHrs"}
-        if price is None:
-            return {"PriceList": []}
+            price, unit, products = "0.023", "GB-Mo", [{"usagetype": "TimedStorage-ByteHrs"}]
         terms = {"OnDemand": {"a": {"priceDimensions": {"b": {"unit": unit, "pricePerUnit": {"USD": price}}}}}}
-        return {"PriceList": [json.dumps({"product": {"attributes": attributes}, "terms": terms})]}
+        listed = [json.dumps({"product": {"attributes": each}, "terms": terms}) for each in products]
+        return {"PriceList": listed if price else []}
 
 
 def context(account: Account, engine: Engine, role: str = "ml-engineer", approval: str | None = None) -> Context:
