@@ -50,7 +50,8 @@ READ = (
     Need("cloudformation:DescribeStackResources", STACKS),
 )
 END = (
-    Need("sagemaker:StopPipelineExecution", "pipeline/{pipeline}/execution/*"),
+    # Production has no pipeline.
+    Need("sagemaker:StopPipelineExecution", "pipeline/{pipeline}/execution/*", where=("dev", "staging")),
     Need("sagemaker:StopProcessingJob", "processing-job/groundcrew-{env}-*"),
     Need("sagemaker:DeleteMonitoringSchedule", "monitoring-schedule/groundcrew-{env}-*"),
     Need("sagemaker:DeleteEndpoint", "endpoint/groundcrew-{env}-*"),
@@ -90,11 +91,10 @@ def plan(ctx: Context, env: Env) -> Reply:
             environment=env,
         )
     costs = [monthly.instances("Hosting", item.runs_on) for item in found]
-    second: list[Inline] = ["; another ML engineer then agrees"] if not_in_dev({"env": env}) else []
     return Reply(
         title=f"Cleaning up {env} would end {_count(found)}: {_saves(total(costs))}",
         context="nothing has happened yet · this is the order in which it goes",
-        text=["To do it, type ", Code(_line(env)), *second, f". {STAYS}."],
+        text=[*_how(ctx, env), f" {STAYS}."],
         steps=[
             Step(item.name, "running" if item.going else "waiting", _about(item, cost))
             for item, cost in zip(found, costs, strict=True)
@@ -173,7 +173,7 @@ def cleanup_live(ctx: Context, what: str) -> tuple[Reply, bool]:
     env = next(each for each in ENVIRONMENTS if each == name)
     left = cleanup.found(ctx.client, ctx.names, env)
     shown = Reply(
-        title=f"{env} is cleaned up: nothing in it costs by the hour any more",
+        title=f"Cleaned up {env}: nothing in it costs by the hour any more",
         context=["started by ", Mention(user), f" · {saves}"],
         environment=env,
         audience=Audience.CHANNEL,
@@ -223,6 +223,13 @@ def _line(env: Environment) -> str:
     return f"cleanup apply {env} --confirm {env}"
 
 
+def _how(ctx: Context, env: Environment) -> list[Inline]:
+    """How it is done, and by whom where that is not the person who looks."""
+    role = next(role for role, where in ENDERS.items() if env in where)
+    who = "To do it, type " if ctx.person.holds(role) else f"Somebody with the role {role} does it with "
+    return [who, Code(_line(env)), "; another ML engineer then agrees." if not_in_dev({"env": env}) else "."]
+
+
 def _agreed(ctx: Context, found: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """What may go, and what was made or changed after the second person was asked, which they have not agreed to."""
     if ctx.approval is None or ctx.approval.startswith(grants.LETTERS["break-glass"]):
@@ -250,12 +257,14 @@ def _end(ctx: Context, env: Environment, items: Sequence[Item]) -> list[Step]:
             steps.append(Step(item.name, "failed", shorten(words, 200)))
             continue
         begun += 1
-        steps.append(
-            Step(item.name, "running", "its end has begun") if there else Step(item.name, "done", "gone already")
-        )
+        steps.append(_begun(item) if there else Step(item.name, "done", f"{_WORDS[item.kind]} · gone already"))
     if refusals and not begun:
         raise refusals[0]
     return steps
+
+
+def _begun(item: Item) -> Step:
+    return Step(item.name, "running", f"{_WORDS[item.kind]} · its end has begun")
 
 
 def _kept(item: Item) -> Step:

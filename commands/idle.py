@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from commands.arguments import Between, Env
 from commands.command import READERS, Context, Need, command
 from commands.monthly import NOTHING, Cost, Monthly, summed
+from commands.parsing import parse
 from commands.reply import Action, Fact, Reply, Table
 from commands.wording import shorten, size
 from pipeline import idle
@@ -68,22 +69,23 @@ def idle_(
     """List what costs and is not used, dearest first, each with what ends it."""
     monthly = Monthly(ctx)
     found = findings(ctx, monthly, [env], timedelta(days=days))
-    since = f"for {days} days" if days > 1 else "for a day" if days else "or is on"
+    since = f"unused for {days} days" if days > 1 else "unused for a day" if days else "on, used or not"
     if not found:
         return Reply(
             title=f"Nothing in {env} is idle",
-            text=f"No endpoint, Studio app, model, log group or stack has been left unused {since}.",
+            text=f"No endpoint, Studio app, model, log group or stack is {since}.",
             actions=[Action("All that is on", f"cost idle --env {env} --days 0")] if days else [],
             environment=env,
         )
     rows = [(_what(each.idle), each.idle.name, each.idle.why, _price(each)) for each in found]
     costs = summed(each.cost for each in found)
+    actions, hint = _buttons(ctx, found, env)
     return Reply(
         title=f"Idle in {env}: {costs} a month" if costs else f"Left over in {env}: nothing that costs by itself",
-        context=f"unused {since} · a month is 730 hours · {_basis(found)}",
-        text=_trouble(monthly),
+        context=f"{since} · a month is 730 hours · {_basis(found)}",
+        text=" ".join(part for part in (_trouble(monthly), hint) if part),
         table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
-        actions=_buttons(ctx, found, env),
+        actions=actions,
         environment=env,
     )
 
@@ -150,13 +152,21 @@ def _trouble(monthly: Monthly) -> str:
     return f"Some costs are unknown. {monthly.trouble}" if monthly.trouble else ""
 
 
-def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> list[Action]:
-    """What ends each, at most once. The commands ask first, and in production for somebody else's approval."""
-    actions: dict[str, Action] = {}
-    for each in (each.idle for each in found):
-        action = _ending(ctx, each, env)
-        actions.setdefault(action.command, action)
-    return [*actions.values()][:BUTTONS]
+def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[list[Action], str]:
+    """What ends each, at most once, as far as it is for this person; and what to say when some is not.
+
+    The commands ask before they act, and outside of dev mostly for somebody else's approval.
+    """
+    actions = {action.command: action for action in (_ending(ctx, each.idle, env) for each in found)}
+    mine = [action for action in actions.values() if _may(ctx, action, env)]
+    hint = "" if len(mine) == len(actions) else "Ending some of it takes another role than yours: `access matrix`."
+    return mine[:BUTTONS], hint
+
+
+def _may(ctx: Context, action: Action, env: Environment) -> bool:
+    """Whether one of the person's roles may do what a button does."""
+    allowed = parse(action.command)[0].allowed or {}
+    return any(ctx.person.holds(role) and env in where for role, where in allowed.items())
 
 
 def _ending(ctx: Context, each: Idle, env: Environment) -> Action:

@@ -150,7 +150,7 @@ def leftovers(sagemaker: Any, names: Names, env: Environment, now: datetime, unu
     """Old models and endpoint configurations of the environment that nothing serves, as one finding."""
     configs, models = unserved(sagemaker, names, env, now - unused)
     words = [f"{len(models)} old models" if len(models) > 1 else f"model {models[0]}"] if models else []
-    words += [f"{len(configs)} endpoint configurations" if len(configs) > 1 else f"{configs[0]}"] if configs else []
+    words += [f"{len(configs)} endpoint configuration{'s' if len(configs) > 1 else ''}"] if configs else []
     return [Idle("models", " and ".join(words), env, "no endpoint serves it")] if words else []
 
 

@@ -192,7 +192,7 @@ def test_an_environment_is_cleaned_up_although_something_goes_meanwhile_and_some
     card = ml.sees("Approval needed", "groundcrew-staging-older", STAGING, after=ml.types(APPLY), button="Approve…")
     sagemaker.delete_model(ModelName="groundcrew-staging-older")
     after = other.presses(card, "Approve…")
-    done = ml.sees("staging is cleaned up", "saves 83.95 USD a month", "Artifacts", after=after, seconds=90)
+    done = ml.sees("Cleaned up staging", "saves 83.95 USD a month", "Artifacts", after=after, seconds=90)
     assert NAMES.audit_bucket in done["words"]
     assert left(operator) == []
 
@@ -203,7 +203,7 @@ def test_an_environment_is_cleaned_up_although_something_goes_meanwhile_and_some
     stopped = other.sees("Cleaning up staging has come to a stop", "one thing still there", after=after, seconds=60)
     assert "groundcrew-staging-stray" in stopped["words"]
     other.sees("Cleaning up staging would end one thing", after=other.presses(stopped, "Plan again"))
-    ml.sees("staging is cleaned up", after=agreed(ml, other), seconds=60)
+    ml.sees("Cleaned up staging", after=agreed(ml, other), seconds=60)
     assert left(operator) == []
     ml.asks("registry list --env staging", "approved")
     ml.asks(APPLY, "Nothing in staging runs or is left over")

@@ -180,6 +180,11 @@ def test_the_plan_says_what_goes_what_it_saves_what_stays_and_what_to_type(engin
     assert "less than 0.01 USD" in facts["Logs"]
 
 
+def test_whoever_may_only_look_hears_who_does_it(engine: Engine) -> None:
+    reply = shown(commands.plan(context(full(), engine, "stakeholder"), ENV))
+    assert "Somebody with the role ml-engineer does it with cleanup apply" in render(reply)["text"].replace("`", "")
+
+
 def test_an_unknown_price_is_said_to_be_unknown(engine: Engine) -> None:
     account = full()
     account.prices = {}
@@ -231,7 +236,7 @@ def test_it_is_followed_until_everything_is_gone(engine: Engine) -> None:
     ]
     seen, ended = look(account, engine, started)
     assert (seen.title, ended, seen.outcome) == (
-        "staging is cleaned up: nothing in it costs by the hour any more", True, Outcome.OK,
+        "Cleaned up staging: nothing in it costs by the hour any more", True, Outcome.OK,
     )  # fmt: skip
     assert "saves 167.90 USD a month" in render(seen)["text"]
     assert "Studio apps on" in [fact.label for fact in seen.facts]

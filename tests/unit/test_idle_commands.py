@@ -226,3 +226,13 @@ def test_a_space_s_apps_are_stopped_and_no_other_s(account: Account, engine: Eng
     with pytest.raises(NotFound) as missing:
         studio.stop(ctx, "mina")
     assert "mine" in missing.value.advice
+
+
+# ---------------------------------------------------------------- who sees which button
+
+
+def test_a_button_is_shown_to_whoever_may_press_it(account: Account, engine: Engine) -> None:
+    ctx = context(Quiet(account), engine, role="stakeholder")  # type: ignore[arg-type]
+    reply = shown(commands.idle_(ctx, env=ENV))
+    assert [action.command for action in reply.actions] == [f"cleanup plan {ENV}"]  # type: ignore[union-attr]
+    assert "another role than yours" in str(reply.text)
