@@ -233,11 +233,24 @@ class Tour:
             auditor.asks("audit verify", "record 3 was edited", seconds=60)
         auditor.asks("audit verify", "records, unbroken", seconds=60)
 
-    def deleted(self) -> None:
-        """The endpoint is deleted, after asking."""
-        question = self.ml.asks("deployment delete --env staging", "Really", button="Yes, do it")
+    def ended(self) -> None:
+        """Staging's endpoint is ended from the message that says what it costs a month, after asking."""
+        told = self.ml.asks("cost idle --env staging --days 0", "Idle in staging", "groundcrew-staging-detector", "USD")
+        before = self.ml.presses(told, "Delete the deployment in staging…")
+        question = self.ml.sees("Really delete", after=before, button="Yes, do it")
         before = self.ml.presses(question, "Yes, do it")
         self.ml.sees("groundcrew-staging-detector: deleted", after=before, seconds=DEPLOYING_SECONDS)
+
+    def cleaned_up(self) -> None:
+        """Dev is cleaned up, its name typed out: nothing is left that costs by the hour."""
+        self.ds.asks("cleanup plan dev", "groundcrew-dev-detector", "USD a month", "cleanup apply dev --confirm dev")
+        self.ds.asks("cleanup apply dev --confirm prod", "nothing was done")
+        before = self.ds.types("cleanup apply dev --confirm dev")
+        self.ds.sees("Cleaned up dev", "USD a month", after=before, seconds=DEPLOYING_SECONDS)
+        for person, env in ((self.ds, "dev"), (self.ml, "staging"), (self.ml, "prod")):
+            person.asks(f"cleanup plan {env}", f"Nothing in {env} runs or is left over")
+        names = [call["eventName"] for call in evidence.calls(self.aws, "T0GC.U0DS1")]
+        _holds(names.count("DeleteStack") == 1, f"AWS has this person's calls as {names}")
 
     # --- what several steps do -------------------------------------------------------------------------------------
 
@@ -281,7 +294,8 @@ STEPS: tuple[Callable[[Tour], None], ...] = (
     Tour.retried,
     Tour.recorded,
     Tour.verified,
-    Tour.deleted,
+    Tour.ended,
+    Tour.cleaned_up,
 )
 
 
