@@ -40,6 +40,7 @@ from bot.slack.sender import Sender
 from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
+from commands.cleanup import cleanup_live
 from commands.command import Attachment, Command, Context, Person, no_file
 from commands.deployment import deployment_live
 from commands.drift import monitor_live
@@ -319,6 +320,7 @@ def worker(settings: Settings) -> None:
         "deployment": deployment_live,
         "explanation": explanation_live,
         "monitor": monitor_live,
+        "cleanup": cleanup_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

@@ -41,6 +41,9 @@ MODULES = (
     "anomalies",
     "digest",
     "estimate",
+    "idle",
+    "cleanup",
+    "leftovers",
 )
 
 

@@ -50,9 +50,13 @@ class Need:
     only: str | None = None
     """The argument without which it is not needed: the session is not given what this line does not do."""
 
+    where: tuple[Environment, ...] = ENVIRONMENTS
+    """The environments in which it is needed."""
+
     def applies(self, arguments: Mapping[str, Any]) -> bool:
         """Whether a command with these arguments needs it."""
-        return self.only is None or bool(arguments.get(self.only))
+        here = arguments.get("env")
+        return (self.only is None or bool(arguments.get(self.only))) and (here is None or here in self.where)
 
 
 Allowed = Mapping[str, tuple[Environment, ...]]

@@ -1,16 +1,20 @@
-"""Studio: the way into one's own notebooks."""
+"""Studio: the way into one's own notebooks, and stopping those that were left on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
 from botocore.exceptions import ClientError
+from cyclopts import Parameter
 
-from commands.command import Allowed, Context, Need, command
-from commands.reply import Code, Fact, Link, Outcome, Reply
+from commands.arguments import Yes
+from commands.command import Allowed, Context, Need, Plan, command
+from commands.reply import Audience, Code, Fact, Link, Mention, Outcome, Reply, Step
 from pipeline.errors import NotFound
+from pipeline.idle import running_apps, unless_gone
 from pipeline.names import ENVIRONMENTS
 
 OPENS: Allowed = MappingProxyType({"data-scientist": ENVIRONMENTS, "ml-engineer": ENVIRONMENTS})
@@ -56,6 +60,55 @@ def open_(ctx: Context) -> Reply:
             Fact("In CloudTrail", ["your notebooks are ", Code(profile)]),
         ],
     )
+
+
+def _plan_stop(ctx: Context, *, name: str, yes: bool) -> Plan:
+    found = _apps(ctx, name)
+    facts = [Fact(app["AppType"], app["AppName"]) for app in found]
+    facts.append(Fact("Files", "stay in the space; what a notebook holds in memory is lost"))
+    return Plan(f"stop Studio of {name}", facts, {})
+
+
+@command(
+    "studio stop",
+    needs=[
+        Need(("sagemaker:ListDomains", "sagemaker:ListApps")),
+        Need("sagemaker:DeleteApp", "app/*"),
+    ],
+    allowed={"ml-engineer": ENVIRONMENTS},
+    changes=True,
+    audience=Audience.CHANNEL,
+    confirm=True,
+    plan=_plan_stop,
+    example="studio stop my-space",
+)
+def stop(
+    ctx: Context,
+    name: Annotated[str, Parameter(help="The Studio profile or space whose apps are on")],
+    *,
+    yes: Yes = False,
+) -> Reply:
+    """Stop the Studio apps of a profile or space: they cost by the hour; its files stay."""
+    sagemaker = ctx.client("sagemaker")
+    found = _apps(ctx, name)
+    for app in found:
+        unless_gone(partial(sagemaker.delete_app, **app))
+    return Reply(
+        title=f"Stopping Studio of {name}",
+        context=["done by ", Mention(ctx.person.user)],
+        steps=[Step(app["AppType"], "running", [Code(app["AppName"]), " is being stopped"]) for app in found],
+        text="Its files stay; whoever it belongs to starts it again in Studio.",
+    )
+
+
+def _apps(ctx: Context, name: str) -> list[dict[str, str]]:
+    """The apps of a profile or space that are on. Raises NotFound with the names that have some."""
+    running = [app for _, app in running_apps(ctx.client("sagemaker"), ctx.names)]
+    found = [app for app in running if name in (app.get("UserProfileName"), app.get("SpaceName"))]
+    if not found:
+        owners = {app.get("SpaceName") or app["UserProfileName"] for app in running}
+        raise NotFound("Studio app that is on, of", name, sorted(owners), "`cost idle --days 0` lists what is on.")
+    return found
 
 
 def _domain(ctx: Context, sagemaker: Any) -> str:

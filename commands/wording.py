@@ -7,6 +7,9 @@ from decimal import Decimal
 
 from commands.reply import Inline, Mention
 
+LEAST = Decimal("0.0001")
+"""Amounts of money below it are only said to be."""
+
 
 def duration(seconds: float) -> str:
     """`41 s`, `3 min 5 s`, `2 h 10 min`; never negative."""
@@ -28,9 +31,14 @@ def score(value: float | str) -> str:
     return f"{float(value):.3f}"
 
 
-def money(amount: Decimal, currency: str) -> str:
-    """An amount to the cent, `1,234.50 USD`; what is less than one is said to be, not rounded to nothing."""
-    return f"less than 0.01 {currency}" if 0 < amount < Decimal("0.005") else f"{amount:,.2f} {currency}"
+def size(count: int) -> str:
+    """Bytes as people say them, in powers of 1024: `3.2 GB`."""
+    amount, unit = float(count), "B"
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if amount < 1024 or unit == "TB":
+            break
+        amount /= 1024
+    return f"{amount:.0f} {unit}" if amount >= 10 or unit == "B" else f"{amount:.1f} {unit}"
 
 
 def short_digest(digest: str) -> str:
@@ -39,7 +47,9 @@ def short_digest(digest: str) -> str:
 
 
 def money(amount: Decimal, currency: str = "") -> str:
-    """`1,234.50 USD`; below a dime two digits that say something: `0.0034 USD`."""
+    """`1,234.50 USD`; below a dime two digits that say something, `0.0034 USD`, and what is next to nothing says so."""
+    if 0 < abs(amount) < LEAST:
+        return f"less than {LEAST} {currency}".rstrip()
     digits = 2 if amount == 0 or abs(amount) >= Decimal("0.1") else 1 - amount.adjusted()
     return f"{amount:,.{digits}f} {currency}".rstrip()
 

@@ -301,6 +301,16 @@ def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
     return sorted(rows, key=lambda row: row.changed)
 
 
+def parts(cloudformation: Any, stack_id: str) -> list[tuple[str, str, str]]:
+    """Type, name in its own service, and status of each resource that a stack has made."""
+    found = cloudformation.describe_stack_resources(StackName=stack_id)["StackResources"]
+    return [
+        (item["ResourceType"], item["PhysicalResourceId"].rsplit("/", 1)[-1], item["ResourceStatus"])
+        for item in found
+        if item.get("PhysicalResourceId")
+    ]
+
+
 def first_failure(cloudformation: Any, stack_id: str) -> str:
     """Why the last attempt failed: the first failure among the stack's latest events; empty when there is none."""
     events = cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]

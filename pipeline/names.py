@@ -54,6 +54,10 @@ class Names:
         """Name of the environment's model package group."""
         return f"{PROJECT}-{env}-detector"
 
+    def begin(self, env: Environment) -> str:
+        """What every name in an environment begins with; the environment's wall is this beginning."""
+        return f"{PROJECT}-{env}-"
+
     def stack(self, env: Environment, endpoint: str = "detector") -> str:
         """Name of a deployment's CloudFormation stack; the endpoint inside carries the same name."""
         return f"{PROJECT}-{env}-{endpoint}"

@@ -17,10 +17,10 @@ from sandbox import evidence
 from sandbox.environment import ROOT
 from sandbox.person import Slack
 from sandbox.record import Record
-from sandbox.tour import drift, failing, first_walk, records
+from sandbox.tour import drift, ending, failing, first_walk, records
 from sandbox.tour.story import Step, Tour, holds
 
-CHAPTERS: tuple[tuple[Step, ...], ...] = (first_walk.STEPS, drift.STEPS, failing.STEPS, records.STEPS)
+CHAPTERS: tuple[tuple[Step, ...], ...] = (first_walk.STEPS, drift.STEPS, failing.STEPS, records.STEPS, ending.STEPS)
 """In the order in which they are played. A chapter may use what those before it have left in the tour."""
 SYNTHETIC = (drift.STEPS,)
 """Chapters that need more photos of the same ground, which only the synthetic survey has."""

@@ -1,9 +1,9 @@
-"""What is left of it all: the audit records, a forged one that is found, and nothing deployed."""
+"""What is left of it all: the audit records, and a forged one that is found."""
 
 from __future__ import annotations
 
 from sandbox import evidence
-from sandbox.tour.story import DEPLOYING_SECONDS, Step, Tour, holds
+from sandbox.tour.story import Step, Tour, holds
 
 
 def recorded(tour: Tour) -> None:
@@ -23,15 +23,7 @@ def verified(tour: Tour) -> None:
     auditor.asks("audit verify", "records, unbroken", seconds=60)
 
 
-def deleted(tour: Tour) -> None:
-    """The endpoint is deleted, after asking."""
-    question = tour.ml.asks("deployment delete --env staging", "Really", button="Yes, do it")
-    before = tour.ml.presses(question, "Yes, do it")
-    tour.ml.sees("groundcrew-staging-detector: deleted", after=before, seconds=DEPLOYING_SECONDS)
-
-
 STEPS: tuple[Step, ...] = (
     recorded,
     verified,
-    deleted,
 )

@@ -75,3 +75,26 @@ def test_a_list_that_does_not_answer_is_unavailable() -> None:
     )
     with pytest.raises(Unavailable, match="does not answer"):
         prices.per_hour(client, "eu-west-1", "Training", "ml.m5.large")
+
+
+def kept(*entries: tuple[str, str, str]) -> str:
+    """What keeping data costs: usage type, begin of the tier and price of each entry."""
+    dimensions = {
+        str(index): {"unit": "GB-Mo", "beginRange": begin, "pricePerUnit": {"USD": price}}
+        for index, (_, begin, price) in enumerate(entries)
+    }
+    terms = {"OnDemand": {"S.T": {"priceDimensions": dimensions}}}
+    return json.dumps({"product": {"attributes": {"usagetype": entries[0][0]}}, "terms": terms})
+
+
+def test_storage_costs_what_its_first_tier_costs() -> None:
+    client = boto3.client("pricing", "us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    rows = [
+        kept(("EUW1-TimedStorage-GlacierByteHrs", "0", "0.004")),
+        kept(("EUW1-TimedStorage-ByteHrs", "512000", "0.0210"), ("EUW1-TimedStorage-ByteHrs", "0", "0.0230")),
+    ]
+    with Stubber(client) as stub:
+        for entries in (rows, rows[:1]):
+            stub.add_response("get_products", {"FormatVersion": "aws_v1", "PriceList": entries})
+        assert prices.storage(client, "eu-west-1", "AmazonS3") == (Decimal("0.0230"), "USD")
+        assert prices.storage(client, "eu-west-1", "AmazonCloudWatch") is None

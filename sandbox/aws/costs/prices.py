@@ -27,6 +27,7 @@ class Price:
     unit: str
     usd: Decimal
     attributes: Mapping[str, str]
+    service: str = SERVICE_CODE
 
 
 @dataclass(frozen=True)
@@ -63,4 +64,9 @@ def _of_region(content: Mapping[str, Any], region: str, place: Mapping[str, str]
         usage_type = f"{prefix}-{content['components'][component]['word']}VolumeUsage.gp2"
         usd = Decimal(content["storage"][region])
         found.append(Price(region, component, "", usage_type, "CreateVolume-Gp2", "GB-Mo", usd, where))
+    for service, entry in content["kept"].items():
+        # The first region has no prefix in the usage types of these services.
+        usage_type = f"{prefix}-TimedStorage-ByteHrs".removeprefix("USE1-")
+        usd, attributes = Decimal(entry["usd"][region]), {**where, **entry["attributes"]}
+        found.append(Price(region, "", "", usage_type, "", "GB-Mo", usd, attributes, service))
     return found
