@@ -18,13 +18,16 @@ from pipeline.names import Environment, Names
 PACKAGE = Path(__file__).parent
 STEP_FILES = (
     "__init__.py",
+    "colours.py",
     "dataset.py",
     "definition.py",
     "deployment.py",
     "errors.py",
     "explaining/*.py",
+    "labels.py",
     "monitoring/*.py",
     "names.py",
+    "profile/*.py",
     "registry.py",
     "serving/__init__.py",
     "serving/detector.py",
