@@ -100,7 +100,7 @@ def count(data: Joined) -> Numbers:
         doubled=[each.name for each in used if _doubled(each)],
         resized=[each.name for each in whole if each.page and all(each.page.size) and _other_size(each)],
         where=_where([box for _, box in boxes]),
-        splits=Counter(data.splits.values()),
+        splits=dict(sorted(Counter(data.splits.values()).items())),
         exact=_exact(data.seen),
         near=twins,
         crossing=crossing,
