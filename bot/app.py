@@ -40,6 +40,7 @@ from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
 from commands.command import Attachment, Command, Context, Person, no_file
+from commands.dataset import profile_live
 from commands.deployment import deployment_live
 from commands.drift import monitor_live
 from commands.execution import execution_live
@@ -303,6 +304,7 @@ def worker(settings: Settings) -> None:
         "deployment": deployment_live,
         "explanation": explanation_live,
         "monitor": monitor_live,
+        "profile": profile_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

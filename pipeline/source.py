@@ -29,12 +29,14 @@ STEP_FILES = (
     "names.py",
     "profile/*.py",
     "registry.py",
+    "reports.py",
     "serving/__init__.py",
     "serving/detector.py",
     "source.py",
     "steps/*.py",
     "tracking.py",
     "transport.py",
+    "versions.py",
 )
 """What the steps import of this package, and nothing else; a test imports every step from the packed code alone."""
 REVISION_SECONDS = 10

@@ -5,5 +5,6 @@ files and `together` makes one. `joined` sets labels beside their pictures, `twi
 blur and exposure, `findings` says what matters, `numbers` counts; `plots` and `sheet` draw.
 
 Everything after `rows` is a function of the whole `Part` alone: how the files were shared out cannot be seen in it.
-`look` needs numpy and OpenCV, `plots` matplotlib, `sheet` only Pillow.
+`look` needs numpy and OpenCV, `plots` matplotlib, `sheet` only Pillow, `levels` nothing: those
+two are for the worker too.
 """

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.labels import Problem
 from pipeline.profile.joined import Joined
+from pipeline.profile.levels import LEVELS, Level
 from pipeline.profile.numbers import AT, SMALL, ClassCount, Numbers
 
-Level = Literal["stop", "look", "note"]
-LEVELS: tuple[Level, ...] = ("stop", "look", "note")
-"""`stop`: a training will refuse or cannot learn; `look`: it will learn something wrong; `note`: good to know."""
 RARE = 0.02
 MANY_SMALL, MANY_BARE = 0.25, 0.5
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from pipeline.dataset import SPLITS
 from pipeline.profile.findings import Finding
 from pipeline.profile.joined import Joined, Seen
 from pipeline.profile.numbers import AT, Numbers
@@ -65,7 +66,7 @@ def facts(data: Joined, numbers: Numbers) -> list[tuple[str, str]]:
         _, low, middle, high, _ = numbers.side
         rows.append((f"Object side at {AT} px", f"{middle:.0f} px (median), half between {low:.0f} and {high:.0f}"))
     if numbers.splits:
-        rows.append(("Split, seed 0", ", ".join(f"{times:,} {part}" for part, times in sorted(numbers.splits.items()))))
+        rows.append(("Split, seed 0", ", ".join(f"{numbers.splits[part]:,} {part}" for part in SPLITS)))
     twins = f"{len(numbers.exact)} exact, {len(numbers.near)} near ({len(numbers.crossing)} across flights)"
     rows.append(("Groups of duplicates", twins if numbers.exact or numbers.near else "none"))
     return [(label, value) for label, value in rows if value]

@@ -90,10 +90,11 @@ def _opened(data: bytes) -> Image.Image:
     """The photo in colour, as large as the tile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data)) as file:
+            picture: Image.Image = file
             scale = TILE / max(picture.size)
             size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-            picture.draft("RGB", size)
+            file.draft("RGB", size)
             if picture.mode.startswith(("I", "F")):
                 picture = picture.convert("F").point(lambda value: value / 257).convert("L")
             return picture.convert("RGB").resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)

@@ -67,7 +67,7 @@ def write(data: Joined, photo: Callable[[str], bytes], folder: Path) -> str:
     numbers = count(data)
     found = findings(data, numbers)
     chosen = picks(data, numbers, found)
-    (folder / "profile.json").write_text(json.dumps(report(data, numbers, found, chosen), indent=1), "utf-8")
+    (folder / "profile.json").write_text(json.dumps(report(data, numbers, found, chosen)), "utf-8")
     (folder / "photos.csv").write_text(_table(data), "utf-8")
     if numbers.usable or numbers.unlabelled:
         (folder / "plots.png").write_bytes(plots(data, numbers))
