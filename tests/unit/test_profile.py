@@ -345,9 +345,7 @@ def test_the_table_has_a_line_for_every_photo(messy: Path, tmp_path: Path) -> No
     assert "18 photos" in words
 
 
-@pytest.mark.skipif(
-    not REAL.is_dir(), reason="shared/data/aerial_maritime is not beside the project"
-)
+@pytest.mark.skipif(not REAL.is_dir(), reason="shared/data/aerial_maritime is not beside the project")
 def test_the_real_photos_go_through(tmp_path: Path) -> None:
     data, numbers, found = profiled(REAL)
     assert (numbers.found, numbers.usable, numbers.sizes) == (56, 56, [(800, 600, 56)])
