@@ -42,6 +42,7 @@ from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
 from commands.cleanup import cleanup_live
 from commands.command import Attachment, Command, Context, Person, no_file
+from commands.dataset import profile_live
 from commands.deployment import deployment_live
 from commands.drift import monitor_live
 from commands.estimate import Limits
@@ -321,6 +322,7 @@ def worker(settings: Settings) -> None:
         "explanation": explanation_live,
         "monitor": monitor_live,
         "cleanup": cleanup_live,
+        "profile": profile_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

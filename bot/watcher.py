@@ -114,6 +114,17 @@ class Watcher:
                     picture_name=reply.picture.name if reply and reply.picture else None,
                     invocation=row.invocation,
                 )
+            for message in reply.also if still and reply and ended else ():
+                outbox.put(
+                    connection,
+                    "message",
+                    render(message),
+                    priority=Priority.POST,
+                    below=row.slot,
+                    picture=message.picture.data if message.picture else None,
+                    picture_name=message.picture.name if message.picture else None,
+                    invocation=row.invocation,
+                )
 
     def _give_up(self, row: LiveRow) -> None:
         """Leave the message as it is; what becomes of the thing is said by an alert, if its event comes."""

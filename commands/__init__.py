@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MODULES = (
     "identity",
     "pipeline",
+    "dataset",
     "registry",
     "approvals",
     "deployment",

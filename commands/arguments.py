@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from pipeline.errors import BadInput
 from pipeline.names import Environment
 
 
@@ -41,13 +42,30 @@ class Verbatim:
     """Marks the one argument of a command that is all the rest of its line, with its quotes: pasted JSON."""
 
 
+def data_folder(bucket: str, text: str) -> str:
+    """The prefix meant by a folder of the data bucket, with a slash at its end. Raises BadInput for one elsewhere."""
+    example = f"Give a folder in s3://{bucket}/, such as survey/."
+    inside = text.strip().removeprefix(f"s3://{bucket}/")
+    if "://" in inside or inside.startswith("/"):
+        raise BadInput(f"{text[:100]!r} is not in the data bucket.", example)
+    pieces = inside.strip("/").split("/")
+    odd = any(ord(char) < 32 or char in '\\"' for char in inside)
+    if not all(pieces) or {".", ".."} & set(pieces) or odd or len(inside) > LONGEST_FOLDER:
+        raise BadInput(f"{text[:100]!r} is no folder of photos.", example)
+    return "/".join(pieces) + "/"
+
+
 def _number(value: float) -> str:
     """Without an exponent and without zeros nobody typed."""
     return str(value) if isinstance(value, int) else f"{value:.9f}".rstrip("0").rstrip(".")
 
 
+LONGEST_FOLDER = 150
+"""Characters: a job is told the folder in an environment variable, which holds 256."""
+
 Env = Annotated[Environment, Parameter(help="Environment")]
 Version = Annotated[int, Parameter(help="Version of the model package", validator=Between(1, 1_000_000))]
 Execution = Annotated[str, Parameter(help="Id of the run, or the first characters of it")]
+DataFolder = Annotated[str, Parameter(help="Folder of the data set in the data bucket")]
 Reason = Annotated[str, Parameter(help="Why, in quotes")]
 Yes = Annotated[bool, Parameter(help="Do not ask first", show=False)]

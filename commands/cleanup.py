@@ -234,7 +234,7 @@ def _agreed(ctx: Context, found: Sequence[Item]) -> tuple[list[Item], list[Item]
     """What may go, and what was made or changed after the second person was asked, which they have not agreed to."""
     if ctx.approval is None or ctx.approval.startswith(grants.LETTERS["break-glass"]):
         return [*found], []
-    asked = approvals.get(ctx.state, ctx.approval).created_at
+    asked = approvals.get(ctx.state, ctx.person.team, ctx.approval).created_at
     return [item for item in found if item.made <= asked], [item for item in found if item.made > asked]
 
 

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import io
-import zlib
 from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.colours import class_colours
 from pipeline.inference import Detection
 
 NARROWEST, WIDEST = 640, 1600
 """Pixels. Smaller pictures are enlarged so that labels can be read, larger ones reduced so that they load fast."""
-
-_COLOURS = (
-    "#ffd60a",
-    "#3ae0ff",
-    "#ff7ac6",
-    "#7cfc6a",
-    "#ff9f1c",
-    "#c19bff",
-    "#ff5d5d",
-    "#b8f2e6",
-    "#f1f1f1",
-    "#a3b8ff",
-)
 
 
 def annotate(photo: Image.Image, detections: Sequence[Detection]) -> bytes:
@@ -44,18 +31,6 @@ def annotate(photo: Image.Image, detections: Sequence[Detection]) -> bytes:
     out = io.BytesIO()
     canvas.save(out, "JPEG", quality=88)
     return out.getvalue()
-
-
-def class_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each class, the same on every picture unless two classes of this one would share it."""
-    free = list(_COLOURS)
-    chosen: dict[str, str] = {}
-    for name in names:
-        free = free or list(_COLOURS)
-        wanted = _COLOURS[zlib.crc32(name.encode()) % len(_COLOURS)]
-        chosen[name] = wanted if wanted in free else free[0]
-        free.remove(chosen[name])
-    return chosen
 
 
 def _label(

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from commands import deployment as deploying
-from commands.arguments import Between, Env, Execution, Yes
+from commands.arguments import Between, DataFolder, Env, Execution, Yes, data_folder
 from commands.command import READERS, Context, Need, Spend, Use, command
 from commands.execution import execution_live, short, slot, stop_button
 from commands.reply import Action, Audience, Code, Document, Fact, Follow, Mention, Reply, Table
@@ -104,7 +104,7 @@ def run(
     on_bad_data: Annotated[
         Literal["skip", "fail"], Parameter(help="Leave broken photos and labels out, or stop")
     ] = "skip",
-    prefix: Annotated[str, Parameter(help="Folder of the data set in the data bucket")] = "survey/",
+    prefix: DataFolder = "survey/",
     weights: Annotated[str, Parameter(help="Weights to start from, s3://…; yolo11n if not given")] = "",
     max_images: Annotated[
         int, Parameter(help="Use at most so many photos; 0 is all", validator=Between(0, 1_000_000))
@@ -114,13 +114,9 @@ def run(
     """Start a training run: prepare, train, evaluate, register, deploy to dev."""
     if weights and not weights.startswith("s3://"):
         raise BadInput(f"--weights {weights!r} is not in S3.", "Give an address like s3://bucket/path/best.pt.")
-    if prefix.startswith(("s3://", "/")):
-        raise BadInput(
-            f"--prefix {prefix!r} is not a folder in the data bucket.",
-            f"Give only what follows s3://{ctx.names.data_bucket}/, e.g. survey/.",
-        )
+    prefix = data_folder(ctx.names.data_bucket, prefix)
     parameters = {
-        "DataPrefix": f"{prefix.rstrip('/')}/",
+        "DataPrefix": prefix,
         "Epochs": str(epochs),
         "ImageSize": str(image_size),
         "BatchSize": str(batch),

@@ -162,7 +162,7 @@ class Menu:
 class Follow:
     """Keep this reply up to date until the named thing has ended. `kind` is a key of `bot.watcher`'s table."""
 
-    kind: Literal["execution", "deployment", "explanation", "monitor", "cleanup"]
+    kind: Literal["execution", "deployment", "explanation", "monitor", "cleanup", "profile"]
     arn: str
 
 
@@ -173,7 +173,8 @@ class Reply:
     `slot` names a message that is edited in place: the first reply with that slot posts it, later ones update it.
     `quote` is shown fixed-width (AWS's own words, log lines).
     `approval` is the request this is about: its card is brought up to date together with the answer.
-    `also` are further messages. `to` (a channel's or a user's id) sends one elsewhere than where it was asked.
+    `also` are further messages; those of a live message hang in its thread once it has ended.
+    `to` (a channel's or a user's id) sends one elsewhere than where it was asked.
     """
 
     title: str

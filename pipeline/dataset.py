@@ -1,7 +1,7 @@
-"""Reading, checking, splitting and packing a data set in YOLO layout.
+"""Reading, checking, splitting and packing a data set.
 
     images/*.jpg|png    one scene (flight) is what all images share whose name is equal before the last underscore
-    labels/*.txt        rows `class cx cy w h`, all relative to the picture; no file = a picture without objects
+    labels/*.txt        YOLO, or COCO or VOC in their place (`pipeline.labels`); no label = a picture without objects
     classes.txt         one class name a line; the line number is the class id
     unlabelled/*.jpg|png    optional: photos nobody trains on, from which the drift baseline learns what is usual
 
@@ -24,7 +24,9 @@ from typing import Literal, get_args
 
 from PIL import Image, UnidentifiedImageError
 
+from pipeline import labels
 from pipeline.errors import BadInput
+from pipeline.labels import Book, Page, Problem, Shares
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -35,22 +37,12 @@ SHARDS = 4
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One reason why a file cannot be used. `file` is relative to the data set."""
-
-    file: str
-    kind: str
-    detail: str = ""
-
-
-@dataclass(frozen=True)
 class Sample:
-    """One usable picture with its boxes `(class id, cx, cy, w, h)`; `label` is None where there is no label file."""
+    """One usable picture with its boxes; `digest` is that of the picture and what its label says."""
 
     image: Path
-    label: Path | None
     digest: str
-    boxes: Sequence[tuple[int, float, float, float, float]] = ()
+    boxes: Sequence[Shares] = ()
 
     @property
     def scene(self) -> str:
@@ -96,30 +88,26 @@ def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
 
     `limit` > 0 keeps that many of the usable pictures, drawn with `seed` from all of them (the first names would be
     the first flights), and as many of the unlabelled ones. Raises `BadInput` when the layout itself is wrong: no
-    classes.txt, no images.
+    classes.txt, no images, labels in two formats.
     """
-    classes = _classes(folder)
+    book = labels.read(folder)
     images = _images(folder / "images")
     if not images:
         raise BadInput("The data set has no pictures.", "Put .jpg or .png files into its images/ folder.")
     samples: list[Sample] = []
-    problems: list[Problem] = []
+    problems = [*book.problems, *_no_pictures(folder)]
     seen: dict[str, str] = {}
     unlabelled: list[Sample] = []
     for image in images + (more := _images(folder / "unlabelled")):
-        found = _sample(folder, image, len(classes), seen)
+        found = _sample(folder, image, book, seen)
         if isinstance(found, Sample):
             (samples if image.parent.name == "images" else unlabelled).append(found)
         else:
             problems.extend(found)
     stems = {image.stem for image in images}
-    problems += [
-        Problem(_name(folder, label), "label without image")
-        for label in sorted((folder / "labels").glob("*.txt"))
-        if label.stem not in stems
-    ]
+    problems += [Problem(page.file, "label without image") for stem, page in book.pages.items() if stem not in stems]
     return Survey(
-        classes, _drawn(samples, limit, seed), problems, len(images) + len(more), _drawn(unlabelled, limit, seed)
+        book.classes, _drawn(samples, limit, seed), problems, len(images) + len(more), _drawn(unlabelled, limit, seed)
     )
 
 
@@ -221,17 +209,6 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _classes(folder: Path) -> list[str]:
-    path = folder / "classes.txt"
-    try:
-        names = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"classes.txt cannot be read: {error}", "Write one class name a line, in UTF-8.") from error
-    if not names or len(set(names)) != len(names):
-        raise BadInput("classes.txt is empty or names a class twice.", "Write each class name on a line of its own.")
-    return names
-
-
 def _images(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
 
@@ -243,61 +220,50 @@ def _drawn(samples: list[Sample], limit: int, seed: int) -> list[Sample]:
     return [samples[index] for index in sorted(chosen)]
 
 
-def _sample(folder: Path, image: Path, classes: int, seen: dict[str, str]) -> Sample | list[Problem]:
+def _no_pictures(folder: Path) -> list[Problem]:
+    """Files among the pictures that are none by their name, such as TIFF: nothing reads them."""
+    others = (path for part in ("images", "unlabelled") for path in (folder / part).glob("*"))
+    return [
+        Problem(_name(folder, path), "not a JPEG or PNG")
+        for path in sorted(others)
+        if path.is_file() and path.suffix.lower() not in SUFFIXES and not path.name.startswith(".")
+    ]
+
+
+def _sample(folder: Path, image: Path, book: Book, seen: dict[str, str]) -> Sample | list[Problem]:
     data = image.read_bytes()
     name = _name(folder, image)
-    digest = hashlib.sha256(data)
-    twin = seen.setdefault(digest.hexdigest(), name)
+    digest = hashlib.sha256(data).hexdigest()
+    twin = seen.setdefault(digest, name)
     if twin != name:
         return [Problem(name, "duplicate image", f"same bytes as {twin}")]
-    if broken := _broken(data):
+    size, broken = look(data)
+    if broken:
         return [Problem(name, "broken image", broken)]
-    label = folder / "labels" / f"{image.stem}.txt"
-    if not label.is_file():
-        return Sample(image, None, digest.hexdigest())
-    content = label.read_bytes()
-    digest.update(content)
-    try:
-        rows = content.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        return [Problem(_name(folder, label), "unreadable label", str(error))]
-    boxes, problems = [], []
-    for number, row in enumerate(rows, 1):
-        if not row.strip():
-            continue
-        box = _box(row, classes)
-        if isinstance(box, str):
-            problems.append(Problem(_name(folder, label), box, f"line {number}: {row.strip()[:60]}"))
-        else:
-            boxes.append(box)
-    return problems or Sample(image, label, digest.hexdigest(), tuple(boxes))
+    page = book.pages.get(image.stem)
+    if page is None:
+        return Sample(image, fingerprint(digest, page))
+    boxes, problems = labels.resolved(page, book.classes, size)
+    return problems or Sample(image, fingerprint(digest, page), tuple(boxes))
 
 
-def _box(row: str, classes: int) -> tuple[int, float, float, float, float] | str:
-    """The box of a row, or the kind of problem it has."""
-    try:
-        number, cx, cy, width, height = row.split()
-        box = int(number), float(cx), float(cy), float(width), float(height)
-    except ValueError:
-        return "malformed row"
-    if not 0 <= box[0] < classes:
-        return "class id unknown"
-    if not (0 <= box[1] <= 1 and 0 <= box[2] <= 1 and 0 < box[3] <= 1 and 0 < box[4] <= 1):
-        return "label out of range"
-    return box
+def fingerprint(picture: str, page: Page | None) -> str:
+    """The digest of a sample, from the SHA-256 of its picture's bytes and what its label says."""
+    return hashlib.sha256(f"{picture} {page.digest}".encode()).hexdigest() if page else picture
 
 
-def _broken(data: bytes) -> str:
+def look(data: bytes) -> tuple[tuple[int, int], str]:
+    """Width and height of a picture, and why it cannot be read (empty when it can): it is decoded to its last row."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata does not make a picture unusable
             with Image.open(io.BytesIO(data)) as picture:
                 picture.load()
+                return picture.size, ""
     except UnidentifiedImageError:
-        return "not an image"
+        return (0, 0), "not an image"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return str(error)
-    return ""
+        return (0, 0), str(error)
 
 
 def _objects(classes: Sequence[str], samples: Iterable[Sample]) -> dict[str, int]:

@@ -111,8 +111,11 @@ class _Builder:
             "ON_BAD_DATA": _get("Parameters.OnBadData"),
         }
         raw = _path(f"s3://{self.names.data_bucket}", _get("Parameters.DataPrefix"))
-        outputs = (*PARTS, "report")
-        return self._processing("Preprocess", settings, {"raw": raw}, outputs)
+        settings["DATA_URI"] = raw
+        step = self._processing("Preprocess", settings, {"raw": raw}, (*PARTS, "report"))
+        # By content, not by run: what runs have used before is written again, the same.
+        step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(_upload("versions", f"{self.home}/data"))
+        return step
 
     def train(self) -> Json:
         channels = {"code": self.code_uri} | {

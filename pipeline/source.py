@@ -18,20 +18,25 @@ from pipeline.names import Environment, Names
 PACKAGE = Path(__file__).parent
 STEP_FILES = (
     "__init__.py",
+    "colours.py",
     "dataset.py",
     "definition.py",
     "deployment.py",
     "errors.py",
     "explaining/*.py",
+    "labels.py",
     "monitoring/*.py",
     "names.py",
+    "profile/*.py",
     "registry.py",
+    "reports.py",
     "serving/__init__.py",
     "serving/detector.py",
     "source.py",
     "steps/*.py",
     "tracking.py",
     "transport.py",
+    "versions.py",
 )
 """What the steps import of this package, and nothing else; a test imports every step from the packed code alone."""
 REVISION_SECONDS = 10

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -66,6 +66,14 @@ class Container:
         """The training job's hyperparameters; every value is text."""
         path = self.root / "input" / "config" / "hyperparameters.json"
         return {key: str(value) for key, value in json.loads(path.read_text("utf-8")).items()}
+
+    def hosts(self) -> tuple[str, Sequence[str]]:
+        """Name of this machine, and of all that run the job, itself included, in an order all agree on."""
+        path = self.root / "config" / "resourceconfig.json"
+        if not path.is_file():
+            return "algo-1", ["algo-1"]
+        config = json.loads(path.read_text("utf-8"))
+        return str(config["current_host"]), sorted(map(str, config["hosts"]))
 
     def setting(self, name: str) -> str:
         """A required environment variable of the job. Raises `BadInput` naming it when it is missing."""

@@ -1,8 +1,9 @@
 """First step: check the data set, split it by scene, pack it, and open the execution's MLflow run.
 
 In: input `raw` (images/, labels/, classes.txt, perhaps unlabelled/). Out: `train`, `validation`, `test`, `unlabelled`
-(tar shards) and `report` (report.json, manifest.json, run.json). Settings: ON_BAD_DATA `skip` goes on without the bad
-files and reports them, `fail` stops and lists them; SEED; MAX_IMAGES (0 = all).
+(tar shards), `report` (report.json, manifest.json, run.json) and `versions` (see `pipeline.versions`). Settings:
+ON_BAD_DATA `skip` goes on without the bad files and reports them, `fail` stops and lists them; SEED; MAX_IMAGES
+(0 = all); DATA_URI, where the data set lies.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from pipeline import dataset
+from pipeline import dataset, versions
 from pipeline.errors import BadInput
 from pipeline.steps.container import MESSAGE_BYTES, Container, run, say
 from pipeline.steps.runlog import Facts, RunLog
@@ -52,6 +53,15 @@ def prepare(container: Container, log: RunLog) -> str:
     report = container.output("report")
     (report / "report.json").write_text(json.dumps(dataset.report(survey, parts), indent=2), "utf-8")
     (report / "manifest.json").write_text(json.dumps(survey.manifest(), indent=2), "utf-8")
+    summary = {
+        "prefix": container.setting("DATA_URI").split("/", 3)[-1],
+        "photos": len(survey.samples),
+        "unlabelled": len(survey.unlabelled),
+        "objects": sum(len(sample.boxes) for sample in survey.samples),
+        "classes": list(survey.classes),
+    }
+    execution = log.facts.execution.rpartition("/")[2]
+    versions.write(container.output("versions"), survey.version, survey.manifest(), summary, execution)
     log.tags({"data_version": survey.version})
     log.params({f"data/{part}_images": count for part, count in images.items()})
     log.files(report / "report.json", report / "manifest.json", folder="data")

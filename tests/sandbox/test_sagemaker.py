@@ -66,6 +66,19 @@ signal.signal(signal.SIGTERM, stop)
 print("waiting", flush=True)
 time.sleep(60)
 """
+SHARE = """
+import json, os, pathlib, sys, time
+root = pathlib.Path(os.environ["ML_ROOT"])
+hosts = json.loads((root / "config/resourceconfig.json").read_text())
+me = hosts["current_host"]
+if os.environ.get("FAILS") == me:
+    sys.exit(3)
+if os.environ.get("FAILS"):
+    time.sleep(60)
+found = {name: sorted(p.name for p in (root / "processing" / name).rglob("*.txt")) for name in ("share", "whole")}
+(root / "processing/out" / (me + ".json")).write_text(json.dumps({**hosts, **found}))
+print("shared by", me, flush=True)
+"""
 SERVER = """
 import http.server, os, pathlib
 root = pathlib.Path(os.environ["ML_ROOT"])
@@ -144,7 +157,7 @@ def prepare(cloud: Cloud) -> None:
     s3, iam, sqs, events = (cloud.client(name) for name in ("s3", "iam", "sqs", "events"))
     s3.create_bucket(Bucket=BUCKET)
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    for name, script in (("copy", COPY), ("train", TRAIN), ("fail", FAIL), ("wait", WAIT)):
+    for name, script in (("copy", COPY), ("train", TRAIN), ("fail", FAIL), ("wait", WAIT), ("share", SHARE)):
         s3.put_object(Bucket=BUCKET, Key=f"code/{name}.py", Body=script.encode())
     for name in ("a.txt", "b.txt", "deep/c.txt"):
         s3.put_object(Bucket=BUCKET, Key=f"in/{name}", Body=name.encode())
@@ -489,6 +502,64 @@ def test_a_job_that_takes_too_long_is_stopped(cloud: Cloud) -> None:
     )
     job = wait(lambda: over(sagemaker, "dev-slow"))
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def shared(instances: int, **environment: str) -> dict[str, Any]:
+    inputs = [
+        {
+            "InputName": name,
+            "S3Input": {
+                "S3Uri": f"s3://{BUCKET}/in/",
+                "LocalPath": f"/opt/ml/processing/{name}",
+                "S3DataType": "S3Prefix",
+                "S3InputMode": "File",
+                "S3DataDistributionType": distribution,
+            },
+        }
+        for name, distribution in (("share", "ShardedByS3Key"), ("whole", "FullyReplicated"))
+    ]
+    target = {"S3Uri": f"s3://{BUCKET}/shared", "LocalPath": "/opt/ml/processing/out", "S3UploadMode": "EndOfJob"}
+    request = processing(
+        "share.py",
+        inputs,
+        Environment=environment,
+        ProcessingOutputConfig={"Outputs": [{"OutputName": "out", "S3Output": target}]},
+    )
+    request["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = instances
+    return request
+
+
+def processed(cloud: Cloud, name: str) -> dict[str, Any]:
+    sagemaker = cloud.client("sagemaker")
+
+    def over() -> Any:
+        job = sagemaker.describe_processing_job(ProcessingJobName=name)
+        return job if job["ProcessingJobStatus"] not in ("InProgress", "Stopping") else None
+
+    return dict(wait(over))
+
+
+def test_instances_share_an_input_out_by_key_and_know_each_other(cloud: Cloud) -> None:
+    sagemaker, s3 = cloud.client("sagemaker"), cloud.client("s3")
+    sagemaker.create_processing_job(ProcessingJobName="dev-shared", **shared(4))
+    assert processed(cloud, "dev-shared")["ProcessingJobStatus"] == "Completed"
+    keys = [row["Key"] for row in s3.list_objects_v2(Bucket=BUCKET, Prefix="shared/")["Contents"]]
+    assert [key.rpartition("/")[2] for key in keys] == [f"algo-{number}.json" for number in (1, 2, 3, 4)]
+    told = [json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys]
+    assert {tuple(each["hosts"]) for each in told} == {("algo-1", "algo-2", "algo-3", "algo-4")}
+    assert [each["whole"] for each in told] == [["a.txt", "b.txt", "c.txt"]] * 4
+    # Three objects for four instances: the last has none, and that is no error.
+    assert [each["share"] for each in told] == [["a.txt"], ["b.txt"], ["c.txt"], []]
+    streams = cloud.client("logs").describe_log_streams(
+        logGroupName="/aws/sagemaker/ProcessingJobs", logStreamNamePrefix="dev-shared/"
+    )["logStreams"]
+    assert len({row["logStreamName"].split("/")[1].rpartition("-")[0] for row in streams}) == 4
+
+
+def test_one_instance_that_fails_ends_the_job_of_all(cloud: Cloud) -> None:
+    sagemaker = cloud.client("sagemaker")
+    sagemaker.create_processing_job(ProcessingJobName="dev-torn", **shared(2, FAILS="algo-2"))
+    assert processed(cloud, "dev-torn")["ProcessingJobStatus"] == "Failed"
 
 
 def over(sagemaker: Any, name: str) -> Any:

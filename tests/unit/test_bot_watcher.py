@@ -113,6 +113,18 @@ def test_a_picture_of_the_last_state_goes_with_the_message(watched: Watched) -> 
     assert (watched.row("outbox").picture, watched.row("outbox").picture_name) == (b"heat maps", "h.jpg")
 
 
+def test_further_messages_of_the_last_state_hang_below_it_once(watched: Watched) -> None:
+    photos = Reply(title="photos", picture=Picture(b"jpeg", "photos.jpg", "photos"))
+    watched.now = (Reply(title="at 2", also=[photos]), False)
+    watched.once()
+    watched.now = (Reply(title="done", also=[photos]), True)
+    watched.once()
+    watched.once()
+    with watched.engine.begin() as connection:
+        below = connection.execute(text("SELECT picture, picture_name, state FROM outbox WHERE below = 's'")).all()
+    assert [(bytes(row.picture), row.picture_name, row.state) for row in below] == [(b"jpeg", "photos.jpg", "held")]
+
+
 def test_the_last_state_is_written_and_then_it_is_left_alone(watched: Watched) -> None:
     watched.now = (Reply(title="done", steps=[Step("Train", "done")]), True)
     watched.once()

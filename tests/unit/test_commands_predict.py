@@ -7,8 +7,9 @@ import io
 import pytest
 from PIL import Image
 
-from commands.drawing import NARROWEST, WIDEST, annotate, class_colours
+from commands.drawing import NARROWEST, WIDEST, annotate
 from commands.predict import LARGEST_SIDE, prepare
+from pipeline.colours import class_colours
 from pipeline.errors import BadInput
 from pipeline.inference import Detection
 

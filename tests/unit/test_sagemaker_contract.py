@@ -39,7 +39,7 @@ def training(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_training_job_finds_its_configuration_and_channels() -> None:
-    plan = contract.training(training(), ROOT)
+    (plan,) = contract.training(training(), ROOT)
     files = {path.relative_to(ROOT).as_posix(): content for path, content in plan.files.items()}
     assert files["input/config/hyperparameters.json"] == {"epochs": "3"}
     assert files["input/config/resourceconfig.json"]["current_instance_type"] == "ml.m5.large"
@@ -61,7 +61,7 @@ def test_a_training_job_finds_its_configuration_and_channels() -> None:
 
 
 def test_checkpoints_come_back_and_go_out() -> None:
-    plan = contract.training(training(CheckpointConfig={"S3Uri": "s3://b/check"}), ROOT)
+    (plan,) = contract.training(training(CheckpointConfig={"S3Uri": "s3://b/check"}), ROOT)
     assert contract.Input("s3://b/check", ROOT / "checkpoints", optional=True) in plan.inputs
     assert contract.Output(ROOT / "checkpoints", "s3://b/check", partial=True) in plan.outputs
 
@@ -93,7 +93,7 @@ def processing(local_path: str) -> dict[str, Any]:
 
 
 def test_a_processing_job_finds_its_own_request() -> None:
-    plan = contract.processing(processing("/opt/ml/processing/in"), ROOT)
+    (plan,) = contract.processing(processing("/opt/ml/processing/in"), ROOT)
     config = plan.files[ROOT / "config/processingjobconfig.json"]
     assert config["ProcessingJobArn"] == "arn:p"
     assert plan.inputs[0].folder == ROOT / "processing/in"

@@ -87,6 +87,16 @@ def test_stop_request_ends_the_step(tmp_path: Path, number: signal.Signals) -> N
     assert (tmp_path / "output" / "message").read_text() == "Stopped on request."
 
 
+def test_machines_of_one_job_agree_on_their_order(tmp_path: Path) -> None:
+    container = Container(tmp_path, {})
+    assert container.hosts() == ("algo-1", ["algo-1"])
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "resourceconfig.json").write_text(
+        json.dumps({"current_host": "algo-2", "hosts": ["algo-2", "algo-1"]})
+    )
+    assert container.hosts() == ("algo-2", ["algo-1", "algo-2"])
+
+
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="SEED"):
         Container(tmp_path, {}).setting("SEED")

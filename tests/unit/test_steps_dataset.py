@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline import dataset
 from pipeline.errors import BadInput
+from pipeline.labels import Problem
 
 
 def make(folder: Path, names: list[str], row: str = "0 0.5 0.5 0.2 0.2") -> Path:
@@ -33,7 +34,7 @@ def make(folder: Path, names: list[str], row: str = "0 0.5 0.5 0.2 0.2") -> Path
         ("2 0.5 0.5 0.2 0.2", "class id unknown"),
         ("-1 0.5 0.5 0.2 0.2", "class id unknown"),
         ("0 1.5 0.5 0.2 0.2", "label out of range"),
-        ("0 0.5 0.5 0 0.2", "label out of range"),
+        ("0 0.5 0.5 0 0.2", "zero area"),
         ("0 nan 0.5 0.2 0.2", "label out of range"),
         ("0 0.5 inf 0.2 0.2", "label out of range"),
     ],
@@ -105,7 +106,7 @@ def test_limit_draws_from_all_flights(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 def test_split_never_cuts_a_scene_and_fills_every_part(sizes: list[int], seed: int) -> None:
     samples = [
-        dataset.Sample(Path(f"scene{scene}_{shot}.jpg"), None, "", ((0, 0.5, 0.5, 0.1, 0.1),))
+        dataset.Sample(Path(f"scene{scene}_{shot}.jpg"), "", ((0, 0.5, 0.5, 0.1, 0.1),))
         for scene, size in enumerate(sizes)
         for shot in range(size)
     ]
@@ -180,7 +181,7 @@ def test_unpacking_nothing_says_where_it_should_come_from(tmp_path: Path) -> Non
 
 @given(count=st.integers(1, 200), limit=st.integers(150, 1024))
 def test_summary_never_exceeds_its_limit(count: int, limit: int) -> None:
-    problems = [dataset.Problem(f"images/flight{index:04d}.jpg", "broken image") for index in range(count)]
+    problems = [Problem(f"images/flight{index:04d}.jpg", "broken image") for index in range(count)]
     text = dataset.summarise(problems, limit)
     assert len(text) <= limit
     assert text.startswith(f"{count} problem")

@@ -16,15 +16,21 @@ from sandbox.aws.sagemaker.errors import ValidationException
 PREFIX = "/opt/ml"
 DEFAULT_LIMIT = 86_400
 HOST = "algo-1"
+MOST_INSTANCES = 8
+"""Of one processing job: its processes run side by side, as they may wait for each other."""
 
 
 @dataclass(frozen=True)
 class Input:
-    """Objects under an S3 URI that are downloaded into a folder. `optional`: there may be none yet (checkpoints)."""
+    """Objects under an S3 URI that are downloaded into a folder. `optional`: there may be none yet (checkpoints).
+
+    `share` is which of how many instances gets it: with (0, 1) all objects, else every n-th.
+    """
 
     uri: str
     folder: Path
     optional: bool = False
+    share: tuple[int, int] = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,13 @@ class Output:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything about one job before it runs. `limit` is in seconds, `default_argument` what the image gets alone."""
+    """Everything about one instance of a job before it runs. `limit` is in seconds, `root` stands for /opt/ml.
 
+    `default_argument` is what the image gets alone.
+    """
+
+    host: str
+    root: Path
     image: str
     entrypoint: tuple[str, ...]
     arguments: tuple[str, ...]
@@ -70,11 +81,19 @@ def local(root: Path, path: str) -> Path:
     return root / path.removeprefix(PREFIX + "/")
 
 
-def processing(job: Mapping[str, Any], root: Path) -> Plan:
-    """The plan of a processing job from its request (with `ProcessingJobArn` added).
+def processing(job: Mapping[str, Any], root: Path) -> tuple[Plan, ...]:
+    """The plans of a processing job's instances, from its request (with `ProcessingJobArn` added).
 
     Raises `ValidationException` for what this stand-in does not do.
     """
+    count = job["ProcessingResources"]["ClusterConfig"].get("InstanceCount", 1)
+    if not 1 <= count <= MOST_INSTANCES:
+        raise ValidationException(f"This stand-in has {MOST_INSTANCES} instances: InstanceCount must be 1 to that.")
+    hosts = tuple(f"algo-{number}" for number in range(1, count + 1))
+    return tuple(_instance(job, root if count == 1 else root / host, host, hosts) for host in hosts)
+
+
+def _instance(job: Mapping[str, Any], root: Path, host: str, hosts: tuple[str, ...]) -> Plan:
     inputs, outputs = [], []
     for entry in job.get("ProcessingInputs") or ():
         source = entry.get("S3Input")
@@ -82,17 +101,19 @@ def processing(job: Mapping[str, Any], root: Path) -> Plan:
             raise ValidationException(f"Input {entry['InputName']}: only S3 prefixes in File mode exist here.")
         if source.get("S3CompressionType", "None") != "None":
             raise ValidationException(f"Input {entry['InputName']}: compressed inputs do not exist here.")
-        inputs.append(Input(source["S3Uri"], _processing_path(root, source["LocalPath"])))
+        share = (hosts.index(host), len(hosts)) if source.get("S3DataDistributionType") == "ShardedByS3Key" else (0, 1)
+        inputs.append(Input(source["S3Uri"], _processing_path(root, source["LocalPath"]), share=share))
     for entry in (job.get("ProcessingOutputConfig") or {}).get("Outputs", ()):
         target = entry.get("S3Output")
         if target is None:
             raise ValidationException(f"Output {entry['OutputName']}: only S3 outputs exist here.")
         outputs.append(Output(_processing_path(root, target["LocalPath"]), target["S3Uri"]))
-    application, cluster = job["AppSpecification"], job["ProcessingResources"]["ClusterConfig"]
-    _one_instance(cluster)
+    application = job["AppSpecification"]
     config = {key: value for key, value in job.items() if key not in ("Tags", "ExperimentConfig")}
-    host = {"current_host": HOST, "hosts": [HOST]}
+    hosted = {"current_host": host, "hosts": list(hosts)}
     return Plan(
+        host=host,
+        root=root,
         image=application["ImageUri"],
         entrypoint=tuple(application.get("ContainerEntrypoint") or ()),
         arguments=tuple(application.get("ContainerArguments") or ()),
@@ -100,7 +121,7 @@ def processing(job: Mapping[str, Any], root: Path) -> Plan:
         environment=dict(job.get("Environment") or {}),
         role=job["RoleArn"],
         limit=(job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") or DEFAULT_LIMIT,
-        files={root / "config/processingjobconfig.json": config, root / "config/resourceconfig.json": host},
+        files={root / "config/processingjobconfig.json": config, root / "config/resourceconfig.json": hosted},
         folders=(root / "output", *(output.folder for output in outputs)),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
@@ -115,8 +136,8 @@ def _processing_path(root: Path, path: str) -> Path:
     return local(root, path)
 
 
-def training(job: Mapping[str, Any], root: Path) -> Plan:
-    """The plan of a training job from its request (with `TrainingJobArn` added).
+def training(job: Mapping[str, Any], root: Path) -> tuple[Plan, ...]:
+    """The plan of a training job's one instance, from its request (with `TrainingJobArn` added).
 
     Raises `ValidationException` for what this stand-in does not do.
     """
@@ -137,7 +158,9 @@ def training(job: Mapping[str, Any], root: Path) -> Plan:
         inputs.append(Input(checkpoints["S3Uri"], folder, optional=True))
         outputs.append(Output(folder, checkpoints["S3Uri"], partial=True))
     config = root / "input/config"
-    return Plan(
+    plan = Plan(
+        host=HOST,
+        root=root,
         image=specification["TrainingImage"],
         entrypoint=tuple(specification.get("ContainerEntrypoint") or ()),
         arguments=tuple(specification.get("ContainerArguments") or ()),
@@ -167,6 +190,7 @@ def training(job: Mapping[str, Any], root: Path) -> Plan:
         reason_file=root / "output/failure",
         message_file=None,
     )
+    return (plan,)
 
 
 def _one_instance(resources: Mapping[str, Any]) -> None:

@@ -27,7 +27,8 @@ class Kind:
 
     word: str
     title: str
-    plan: Callable[[Mapping[str, Any], Path], Plan]
+    plan: Callable[[Mapping[str, Any], Path], tuple[Plan, ...]]
+    """One plan for each instance."""
 
     @property
     def group(self) -> str:
@@ -118,7 +119,7 @@ class Jobs:
         arn = self._resources.arn(kind.word, name)
         tags = tag_map(request.pop("Tags", None))
         root = self._cloud.state.resolve() / "jobs" / name
-        plan = kind.plan({**request, f"{kind.title}Arn": arn}, root)
+        plans = kind.plan({**request, f"{kind.title}Arn": arn}, root)
         try:
             self._cloud.assume_service_role(request["RoleArn"], SERVICE, "SageMaker")
         except RoleRefused as error:
@@ -137,10 +138,10 @@ class Jobs:
         body.setdefault("StoppingCondition", {"MaxRuntimeInSeconds": contract.DEFAULT_LIMIT})
         if kind is TRAINING:
             body |= {"SecondaryStatus": "Starting", "SecondaryStatusTransitions": []}
-            body["ModelArtifacts"] = {"S3ModelArtifacts": plan.outputs[0].uri}
+            body["ModelArtifacts"] = {"S3ModelArtifacts": plans[0].outputs[0].uri}
             _transition(body, "Starting")
         job = Job(kind.word, name, arn, body, tags)
-        thread = threading.Thread(target=self._run, args=(kind, job, plan, root), name=f"job-{name}", daemon=True)
+        thread = threading.Thread(target=self._run, args=(kind, job, plans, root), name=f"job-{name}", daemon=True)
         with self._resources.lock:
             if self._resources.find(kind.word, name):
                 raise ResourceInUse(
@@ -172,11 +173,11 @@ class Jobs:
 
     # --- the job's thread ------------------------------------------------------------------------------------------
 
-    def _run(self, kind: Kind, job: Job, plan: Plan, root: Path) -> None:
-        stream = f"{job.name}/{contract.HOST}-{round(job.body['CreationTime'].timestamp() * 1000)}"
+    def _run(self, kind: Kind, job: Job, plans: tuple[Plan, ...], root: Path) -> None:
+        begun = round(job.body["CreationTime"].timestamp() * 1000)
 
-        def sink(lines: list[str]) -> None:
-            self._cloud.log_lines(kind.group, stream, lines)
+        def sink(host: str, lines: list[str]) -> None:
+            self._cloud.log_lines(kind.group, f"{job.name}/{host}-{begun}", lines)
 
         def phase(name: Phase) -> None:
             with self._resources.lock:
@@ -186,7 +187,7 @@ class Jobs:
                 elif started:
                     job.body |= started
 
-        outcome = self._runner.run(plan, root, sink, job.stop, phase)
+        outcome = self._runner.run(plans, root, sink, job.stop, phase)
         with self._resources.lock:
             self._finish(kind, job, outcome, root)
         job.done.set()

@@ -1,4 +1,7 @@
-"""Carries out one job's plan: folders, inputs, the process, outputs, and how it ended. Knows nothing of API calls."""
+"""Carries out one job's plans, one for each instance: folders, inputs, processes, outputs, and how it ended.
+
+Knows nothing of API calls.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +33,8 @@ MESSAGE_BYTES = 1024
 POLL_SECONDS = 0.05
 
 Phase = Literal["Downloading", "Training", "Uploading"]
+HostSink = Callable[[str, list[str]], None]
+"""Takes the name of an instance and lines that it has written."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,10 @@ class JobFailed(Exception):
 
 
 class Runner:
-    """Runs plans one by one or side by side; at most `slots` processes at a time, others wait for their turn."""
+    """Runs jobs one by one or side by side; at most `slots` at a time, others wait for their turn.
+
+    A job takes one slot, however many instances it has: they may wait for each other.
+    """
 
     def __init__(self, cloud: Cloud, images: Images, slots: int) -> None:
         self._cloud = cloud
@@ -56,13 +65,20 @@ class Runner:
         self._lock = threading.Lock()
         self._closed = False
 
-    def run(self, plan: Plan, root: Path, sink: Sink, stop: threading.Event, phase: Callable[[Phase], None]) -> Outcome:
+    def run(
+        self,
+        plans: Sequence[Plan],
+        root: Path,
+        sink: HostSink,
+        stop: threading.Event,
+        phase: Callable[[Phase], None],
+    ) -> Outcome:
         """Run a job to its end. `stop` asks it to stop; `phase` hears where it is."""
         while not self._slots.acquire(timeout=POLL_SECONDS):
             if stop.is_set() or self._closed:
                 return Outcome("Stopped")
         try:
-            return self._run(plan, root, sink, stop, phase)
+            return self._run(plans, sink, stop, phase)
         except JobFailed as error:
             return Outcome("Failed", str(error)[:REASON_CHARACTERS])
         except Exception as error:
@@ -74,34 +90,45 @@ class Runner:
             _clear(root)
 
     def _run(
-        self, plan: Plan, root: Path, sink: Sink, stop: threading.Event, phase: Callable[[Phase], None]
+        self, plans: Sequence[Plan], sink: HostSink, stop: threading.Event, phase: Callable[[Phase], None]
     ) -> Outcome:
-        _lay_out(plan, root)
+        for plan in plans:
+            _lay_out(plan)
+        first = plans[0]
         try:
-            image = self._images.find(plan.image)
-            credentials = self._cloud.assume_service_role(plan.role, "sagemaker.amazonaws.com", "SageMaker")
+            image = self._images.find(first.image)
+            credentials = self._cloud.assume_service_role(first.role, "sagemaker.amazonaws.com", "SageMaker")
         except (ImageNotFound, RoleRefused) as error:
             raise JobFailed(f"ClientError: {error}") from error
         s3 = Storage(self._cloud, credentials)
         phase("Downloading")
-        _transfer(lambda: [s3.download(each.uri, each.folder, optional=each.optional) for each in plan.inputs])
+        for plan in plans:
+            _transfer(partial(_fetch, s3, plan))
         if stop.is_set():
             return Outcome("Stopped")
         phase("Training")
-        command = _command(plan, image.commands.get(plan.default_argument, ()))
-        env = environment(self._cloud, root, credentials, {**image.environment, **plan.environment})
-        container = self._start(command, env, root, sink)
+        containers: list[Container] = []
         try:
-            status, timed_out = _watch(container, plan.limit, stop)
+            for plan in plans:
+                env = environment(self._cloud, plan.root, credentials, {**image.environment, **plan.environment})
+                command = _command(plan, image.commands.get(plan.default_argument, ()))
+                containers.append(self._start(command, env, plan.root, partial(sink, plan.host)))
+            statuses, timed_out = _watch(containers, first.limit, stop)
         finally:
+            for container in containers:
+                if container.running:  # one of several could not be started
+                    container.stop(0)
             with self._lock:
-                self._running.discard(container)
+                self._running.difference_update(containers)
         stopped = stop.is_set() or timed_out
-        message = _message(plan)
-        if status != 0 and not stopped:
-            return Outcome("Failed", _reason(plan, status), message)
+        message = _message(first)
+        if not stopped:
+            for plan, status in zip(plans, statuses, strict=True):
+                if status not in (0, None):
+                    return Outcome("Failed", _reason(plan, status), message)
         phase("Uploading")
-        _transfer(lambda: _send(s3, plan, stopped))
+        for plan in plans:
+            _transfer(partial(_send, s3, plan, stopped))
         return Outcome("Stopped" if stopped else "Completed", "", message, timed_out)
 
     def _start(self, command: tuple[str, ...], env: dict[str, str], root: Path, sink: Sink) -> Container:
@@ -123,7 +150,8 @@ class Runner:
                 container.signal(signal.SIGKILL)
 
 
-def _lay_out(plan: Plan, root: Path) -> None:
+def _lay_out(plan: Plan) -> None:
+    root = plan.root
     for folder in (root, root / "home", root / "tmp", *plan.folders):
         folder.mkdir(parents=True, exist_ok=True)
     for file, content in plan.files.items():
@@ -148,14 +176,42 @@ def _command(plan: Plan, image_command: tuple[str, ...]) -> tuple[str, ...]:
     return image_command + plan.arguments
 
 
-def _watch(container: Container, limit: float, stop: threading.Event) -> tuple[int, bool]:
-    """Wait for the end, for a stop, or for the time limit. Exit status, and whether time ran out."""
+def _watch(containers: Sequence[Container], limit: float, stop: threading.Event) -> tuple[list[int | None], bool]:
+    """Wait for the end of all, for one to fail, for a stop, or for the time limit.
+
+    Exit statuses, and whether time ran out. Where one has failed the others are ended, and their status is None.
+    """
     deadline = time.monotonic() + limit
-    while (status := container.wait(POLL_SECONDS)) is None:
+    statuses: list[int | None] = [None] * len(containers)
+    while None in statuses:
+        for number, container in enumerate(containers):
+            if statuses[number] is None:
+                statuses[number] = container.wait(POLL_SECONDS / len(containers))
         timed_out = time.monotonic() > deadline
         if stop.is_set() or timed_out:
-            return container.stop(GRACE_SECONDS), timed_out and not stop.is_set()
-    return status, False
+            return _ended(containers), timed_out and not stop.is_set()
+        if any(statuses):
+            for number, container in enumerate(containers):
+                if statuses[number] is None:
+                    container.stop(0)
+            break
+    return statuses, False
+
+
+def _ended(containers: Sequence[Container]) -> list[int | None]:
+    """SIGTERM to all, SIGKILL to those that are still there after the grace period."""
+    for container in containers:
+        container.signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    for container in containers:
+        if container.wait(max(0.0, deadline - time.monotonic())) is None:
+            container.signal(signal.SIGKILL)
+    return [container.wait() for container in containers]
+
+
+def _fetch(s3: Storage, plan: Plan) -> None:
+    for each in plan.inputs:
+        s3.download(each.uri, each.folder, optional=each.optional, share=each.share)
 
 
 def _transfer(work: Callable[[], object]) -> None:

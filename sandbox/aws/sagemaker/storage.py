@@ -65,19 +65,21 @@ class Storage:
             raise StorageError(f"s3://{bucket}/{key}: {said[1] if said else f'HTTP {response.status}'}")
         return response.data
 
-    def download(self, uri: str, folder: Path, *, optional: bool = False) -> int:
-        """Copy the object at `uri`, or everything below it, into `folder`; the number of files copied.
+    def download(self, uri: str, folder: Path, *, optional: bool = False, share: tuple[int, int] = (0, 1)) -> int:
+        """Copy the object at `uri`, or everything below it, into `folder`; the number of files found.
 
-        Nothing there is an error too, unless `optional`.
+        Nothing there is an error too, unless `optional`. With a `share` (i, n) only every n-th file is copied, from
+        the i-th on, in the order of their keys.
         """
         bucket, key = parse_uri(uri)
         folder.mkdir(parents=True, exist_ok=True)
         try:
             found = dict(self._targets(bucket, key, folder))
-            for parent in {target.parent for target in found.values()}:
+            mine = [(name, found[name]) for name in sorted(found)[share[0] :: share[1]]]
+            for parent in {target.parent for _, target in mine}:
                 parent.mkdir(parents=True, exist_ok=True)
             with ThreadPoolExecutor(THREADS, "download") as pool:
-                list(pool.map(lambda item: item[1].write_bytes(self.read(bucket, item[0])), found.items()))
+                list(pool.map(lambda item: item[1].write_bytes(self.read(bucket, item[0])), mine))
         except (ClientError, BotoCoreError, OSError, StorageError) as error:
             raise StorageError(f"Failed to download data from {uri}: {error}") from error
         if not found and not optional:
