@@ -147,7 +147,9 @@ def test_what_nobody_listens_to_is_acknowledged_without_work(
     assert rows(engine) == []
 
 
-@pytest.mark.parametrize("timestamp", ["", "soon", "1e9", "12", "²", str(int(time.time()) - 400)])
+@pytest.mark.parametrize(
+    "timestamp", ["", "soon", "1e9", "12", "²", pytest.param(str(int(time.time()) - 400), id="400 seconds ago")]
+)
 def test_a_strange_or_old_timestamp_is_401(gate: Gate, engine: Engine, timestamp: str) -> None:
     body = urlencode(COMMAND).encode()
     headers = {"HTTP_X_SLACK_REQUEST_TIMESTAMP": timestamp, "HTTP_X_SLACK_SIGNATURE": sign(timestamp, body)}
