@@ -152,5 +152,5 @@ def test_who_is_deactivated_is_not_asked_to_agree(sandbox: Sandbox) -> None:
     told = sandbox.slack.person("U0STK").asks(
         'access request ml-engineer --for 1h --reason "whoever is here"', "Asked for approval"
     )
-    assert "ML engineer 2" in told["words"]
-    assert "former engineer" not in told["words"]
+    assert "<@U0ML1> <@U0ML2>" in told["words"]
+    assert "U0GONE" not in told["words"]
