@@ -247,7 +247,7 @@ def _person(ctx: Context, named: str, row: AlertRow) -> str:
 
 
 def _line(row: AlertRow, muted: bool) -> tuple[str, ...]:
-    state: str = row.state
+    state: str = "news" if row.state == "info" else row.state
     if state == "firing":
         state = "assigned" if row.assigned_to else "acknowledged" if row.acknowledged_by else "firing"
         state += ", muted" if muted else ""

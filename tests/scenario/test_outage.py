@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,7 +14,7 @@ import psycopg
 
 from benchmarks import burst
 from benchmarks.alerts_kill import Worker, own_database, suspended
-from bot.alerts.queue import CRITICAL
+from bot.alerts.queue import CRITICAL, POLL_S
 from sandbox.person import buttons, moment
 from tests.conftest import Sandbox
 from tests.scenario.test_burst import scalar, wait_while
@@ -33,10 +35,12 @@ def away(url: str) -> Iterator[None]:
             server.execute(f"ALTER DATABASE {OWN} ALLOW_CONNECTIONS true")
 
 
-def send(sqs: Any, name: str, at: datetime) -> None:
-    """An alarm, as a rule puts it into the queue of what is critical."""
+def send(sqs: Any, name: str, value: str, at: datetime) -> None:
+    """A change of an alarm, as a rule puts it into the queue of what is critical."""
+    event = json.loads(burst.alarm_event(name, at))
+    event["detail"]["state"]["value"] = value
     url = sqs.get_queue_url(QueueName=CRITICAL)["QueueUrl"]
-    sqs.send_message(QueueUrl=url, MessageBody=burst.alarm_event(name, at))
+    sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
 
 
 def visible(sqs: Any) -> int:
@@ -46,6 +50,14 @@ def visible(sqs: Any) -> int:
     return int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
 
 
+def no_poll_is_open(sqs: Any) -> None:
+    """The poll of the worker that stands still takes one message: not the one this is about. It may have none open."""
+    send(sqs, "groundcrew-prod-detector-nobody", "OK", datetime.now(UTC))
+    ends = time.monotonic() + POLL_S + 1
+    while visible(sqs) and time.monotonic() < ends:
+        time.sleep(0.1)
+
+
 def test_without_a_database_a_critical_alert_is_posted_marked_and_recorded_afterwards(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -53,9 +65,7 @@ def test_without_a_database_a_critical_alert_is_posted_marked_and_recorded_after
     workers: list[Worker] = []
     with burst.operator(sandbox.state) as sqs, suspended(sandbox.state), own_database(sandbox.state) as (engine, env):
         try:
-            # The poll of the worker that stands still takes one message: not the one this is about.
-            send(sqs, "somebody-elses", datetime.now(UTC))
-            wait_while(lambda: visible(sqs), "no poll was open")
+            no_poll_is_open(sqs)
             workers.append(Worker(env, tmp_path / "first.log"))
             wait_while(lambda: not workers[0].leads, "the first worker does not lead")
             engine.dispose()
@@ -63,7 +73,7 @@ def test_without_a_database_a_critical_alert_is_posted_marked_and_recorded_after
                 wait_while(lambda: workers[0].process.poll() is None, "a leader without its lock goes on")
                 workers.append(Worker(env, tmp_path / "second.log"))
                 before = moment()
-                send(sqs, name, datetime.now(UTC) - timedelta(minutes=1))
+                send(sqs, name, "ALARM", datetime.now(UTC) - timedelta(minutes=1))
                 posted = ml.sees("CRITICAL", name, "Not recorded: the database does not answer", after=before)
                 assert not buttons(posted)
             back = ml.sees("CRITICAL", name, ts=posted["ts"], button="Acknowledge", absent="Not recorded", seconds=60)
