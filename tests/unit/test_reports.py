@@ -105,6 +105,18 @@ def test_windows_side_by_side_share_no_time() -> None:
     assert [each.end for each in reports.side_by_side(found)] == [NOW, NOW - HOUR, NOW - 3 * HOUR]
 
 
+def test_a_long_look_does_not_hide_the_hours_in_it() -> None:
+    s3 = FakeS3()
+    for hour in range(3):
+        leave(s3, verdict("no drift", end=NOW - hour * HOUR))
+    leave(s3, verdict("drift", end=NOW + HOUR / 2, length=4 * HOUR), folder=f"{HOME}/{stamp(NOW + HOUR / 2)}/0a1b2c")
+    leave(s3, verdict("drift", end=NOW - 5 * HOUR), folder=f"{HOME}/{stamp(NOW - 5 * HOUR)}/3d4e5f")
+    found = reports.side_by_side(reports.between(s3, HOME, NOW - 9 * HOUR, NOW + HOUR).reports)
+    assert [(each.end, each.asked) for each in found] == [
+        (NOW, False), (NOW - HOUR, False), (NOW - 2 * HOUR, False), (NOW - 5 * HOUR, True)
+    ]  # fmt: skip
+
+
 def test_a_file_too_large_for_a_message_is_left_out() -> None:
     s3 = FakeS3()
     leave(s3, verdict(), chart_png=b"x" * 100)
