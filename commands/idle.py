@@ -12,11 +12,12 @@ from cyclopts import Parameter
 
 from commands.arguments import Between, Env
 from commands.command import READERS, Context, Need, command
+from commands.deployment import STACK
 from commands.monthly import NOTHING, Cost, Monthly, summed
 from commands.parsing import parse
 from commands.reply import Action, Fact, Reply, Table
 from commands.wording import shorten, size
-from pipeline import idle
+from pipeline import deployment, idle
 from pipeline.errors import GroundcrewError
 from pipeline.idle import Idle
 from pipeline.names import ENVIRONMENTS, Environment
@@ -26,6 +27,9 @@ DAYS = 7
 BUTTONS = 5
 DIGEST = 3
 """Findings named in a digest; the others are counted."""
+
+
+LOOK = Need("cloudformation:DescribeStacks", STACK)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Finding:
                 "logs:DescribeLogGroups",
             )
         ),
+        LOOK,
         Need("sagemaker:DescribeEndpoint", "endpoint/groundcrew-{env}-*"),
         Need("sagemaker:DescribeEndpointConfig", "endpoint-config/groundcrew-{env}-*"),
         Need("sagemaker:DescribeApp", "app/*"),
@@ -67,6 +72,7 @@ def idle_(
     ] = DAYS,
 ) -> Reply:
     """List what costs and is not used, dearest first, each with what ends it."""
+    look_first(ctx, env)
     monthly = Monthly(ctx)
     found = findings(ctx, monthly, [env], timedelta(days=days))
     since = f"unused for {days} days" if days > 1 else "unused for a day" if days else "on, used or not"
@@ -88,6 +94,14 @@ def idle_(
         actions=actions,
         environment=env,
     )
+
+
+def look_first(ctx: Context, env: Environment) -> None:
+    """A call on the environment's own stack: lists are the whole account's, and nobody is denied those.
+
+    Whoever may not look at an environment so hears it from AWS, whatever there is to find.
+    """
+    deployment.find(ctx.client("cloudformation"), ctx.names.stack(env))
 
 
 def findings(ctx: Context, monthly: Monthly, envs: Sequence[Environment], unused: timedelta) -> list[Finding]:
