@@ -317,8 +317,8 @@ def test_what_has_no_price_is_left_out() -> None:
 
 def test_every_product_has_one_key_and_one_price() -> None:
     products = prices.load().products
-    assert len({(one.region, one.component, one.instance) for one in products}) == len(products)
-    assert len({one.usage_type for one in products}) == len(products)
+    assert len({(one.service, one.region, one.component, one.instance) for one in products}) == len(products)
+    assert len({(one.service, one.usage_type) for one in products}) == len(products)
     assert all(one.usd > 0 for one in products)
 
 
