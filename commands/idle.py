@@ -15,7 +15,7 @@ from commands.command import READERS, Context, Need, command
 from commands.deployment import STACK
 from commands.monthly import NOTHING, Cost, Monthly, summed
 from commands.parsing import parse
-from commands.reply import Action, Fact, Reply, Table
+from commands.reply import Action, Fact, Menu, Reply, Table
 from commands.wording import shorten, size
 from pipeline import deployment, idle
 from pipeline.errors import GroundcrewError
@@ -75,12 +75,13 @@ def idle_(
     look_first(ctx, env)
     monthly = Monthly(ctx)
     found = findings(ctx, monthly, [env], timedelta(days=days))
+    elsewhere = _elsewhere(ctx, env, days)
     since = f"unused for {days} days" if days > 1 else "unused for a day" if days else "on, used or not"
     if not found:
         return Reply(
             title=f"Nothing in {env} is idle",
             text=f"No endpoint, Studio app, model, log group or stack is {since}.",
-            actions=[Action("All that is on", f"cost idle --env {env} --days 0")] if days else [],
+            actions=[*([Action("All that is on", f"cost idle --env {env} --days 0")] if days else []), *elsewhere],
             environment=env,
         )
     rows = [(_what(each.idle), each.idle.name, each.idle.why, _price(each)) for each in found]
@@ -91,7 +92,7 @@ def idle_(
         context=f"{since} · a month is 730 hours · {_basis(found)}",
         text=" ".join(part for part in (_trouble(monthly), hint) if part),
         table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
-        actions=actions,
+        actions=[*actions, *elsewhere],
         environment=env,
     )
 
@@ -175,6 +176,13 @@ def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[
     mine = [action for action in actions.values() if _may(ctx, action, env)]
     hint = "" if len(mine) == len(actions) else "Ending some of it takes another role than yours: `access matrix`."
     return mine[:BUTTONS], hint
+
+
+def _elsewhere(ctx: Context, env: Environment, days: int) -> list[Menu]:
+    """The same question about the other environments that this person may look at."""
+    mine = {each for role, where in READERS.items() if ctx.person.holds(role) for each in where}
+    options = [Action(each, f"cost idle --env {each} --days {days}") for each in ENVIRONMENTS if each in mine - {env}]
+    return [Menu("Another environment…", options)] if options else []
 
 
 def _may(ctx: Context, action: Action, env: Environment) -> bool:
