@@ -15,7 +15,7 @@ from commands.command import READERS, Context, Need, command
 from commands.deployment import STACK
 from commands.monthly import NOTHING, Cost, Monthly, summed
 from commands.parsing import parse
-from commands.reply import Action, Fact, Menu, Reply, Table
+from commands.reply import Action, Code, Fact, Inline, Menu, Reply, Table
 from commands.wording import shorten, size
 from pipeline import deployment, idle
 from pipeline.errors import GroundcrewError
@@ -90,7 +90,7 @@ def idle_(
     return Reply(
         title=f"Idle in {env}: {costs} a month" if costs else f"Left over in {env}: nothing that costs by itself",
         context=f"{since} · a month is 730 hours · {_basis(found)}",
-        text=" ".join(part for part in (_trouble(monthly), hint) if part),
+        text=[*_trouble(monthly), *hint],
         table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
         actions=[*actions, *elsewhere],
         environment=env,
@@ -163,18 +163,21 @@ def _basis(found: Sequence[Finding]) -> str:
     return f"prices of {min(days):%Y-%m-%d}" if days else "no price is known"
 
 
-def _trouble(monthly: Monthly) -> str:
-    return f"Some costs are unknown. {monthly.trouble}" if monthly.trouble else ""
+def _trouble(monthly: Monthly) -> list[Inline]:
+    return [f"Some costs are unknown. {monthly.trouble} "] if monthly.trouble else []
 
 
-def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[list[Action], str]:
+def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[list[Action], list[Inline]]:
     """What ends each, at most once, as far as it is for this person; and what to say when some is not.
 
     The commands ask before they act, and outside of dev mostly for somebody else's approval.
     """
     actions = {action.command: action for action in (_ending(ctx, each.idle, env) for each in found)}
     mine = [action for action in actions.values() if _may(ctx, action, env)]
-    hint = "" if len(mine) == len(actions) else "Ending some of it takes another role than yours: `access matrix`."
+    all_mine = len(mine) == len(actions)
+    hint: list[Inline] = (
+        [] if all_mine else ["Ending some of it takes another role than yours: ", Code("access matrix")]
+    )
     return mine[:BUTTONS], hint
 
 

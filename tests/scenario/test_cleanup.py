@@ -145,7 +145,7 @@ def test_a_notebook_left_on_is_stopped_from_the_message(left_on: str, operator: 
 
 def test_logs_get_a_limit_once_a_second_person_agrees(sandbox: Sandbox, operator: Any, ml: Person) -> None:
     sandbox.slack.person("U0DS1").asks("cleanup logs", "you are data-scientist")
-    ml.asks("cleanup logs --keep 100", "Nearest: --keep 90")
+    ml.asks("cleanup logs --keep 100", "Logs cannot be kept for 100 days", "--keep 90")
     card = ml.sees("Approval needed", "keep logs for 90 days", after=ml.types("cleanup logs"), button="Approve…")
     other = sandbox.slack.person("U0ML2")
     other.sees("Logs are kept for 90 days", after=other.presses(card, "Approve…"))
@@ -161,7 +161,7 @@ def test_a_plan_says_what_goes_what_stays_and_changes_nothing(sandbox: Sandbox, 
         "cleanup plan dev", "Cleaning up dev would end", "saves 83.95 USD a month", "groundcrew-dev-detector"
     )
     assert "cleanup apply dev --confirm dev" in told["words"]
-    assert NAMES.bucket in told["words"]
+    assert "Artifacts (all environments)" in told["words"]
     assert "apply" not in " ".join(buttons(told).values()), "the environment's name is to be typed"
     ds.asks("deployment status", "in service")
     sandbox.slack.person("U0STK").asks("cleanup plan prod", "Nothing in prod runs or is left over")
@@ -194,7 +194,7 @@ def test_an_environment_is_cleaned_up_although_something_goes_meanwhile_and_some
     sagemaker.delete_model(ModelName="groundcrew-staging-older")
     after = other.presses(card, "Approve…")
     done = ml.sees("Cleaned up staging", "saves 83.95 USD a month", "Artifacts", after=after, seconds=90)
-    assert NAMES.audit_bucket in done["words"]
+    assert "Audit record (locked)" in done["words"]
     assert left(operator) == []
 
     stray(sagemaker, "groundcrew-staging-stray", served)
