@@ -454,6 +454,7 @@ def notifications(bill: Bill) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.usefixtures("mid_month")
 def test_budgets_are_made_listed_and_removed(bill: Bill, deployed: str) -> None:
     made = {
         "BudgetName": "groundcrew-test",
