@@ -282,7 +282,7 @@ def _stays(ctx: Context, monthly: Monthly, env: Environment) -> list[Fact]:
     facts = []
     for label, bucket in buckets.items():
         count = idle.stored(cloudwatch, bucket, now)
-        facts.append(Fact(label, [Code(bucket), f" {_storage(count, monthly.stored('AmazonS3', count))}"]))
+        facts.append(Fact(label, _storage(count, monthly.stored("AmazonS3", count))))
     logs = idle.stored_logs(ctx.client("logs"), ctx.names, env)
     facts.append(Fact("Logs", _storage(logs, monthly.stored("AmazonCloudWatch", logs))))
     apps = [*idle.running_apps(ctx.client("sagemaker"), ctx.names)]

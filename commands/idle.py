@@ -12,11 +12,12 @@ from cyclopts import Parameter
 
 from commands.arguments import Between, Env
 from commands.command import READERS, Context, Need, command
+from commands.deployment import STACK
 from commands.monthly import NOTHING, Cost, Monthly, summed
 from commands.parsing import parse
-from commands.reply import Action, Fact, Reply, Table
+from commands.reply import Action, Code, Fact, Inline, Menu, Reply, Table
 from commands.wording import shorten, size
-from pipeline import idle
+from pipeline import deployment, idle
 from pipeline.errors import GroundcrewError
 from pipeline.idle import Idle
 from pipeline.names import ENVIRONMENTS, Environment
@@ -26,6 +27,9 @@ DAYS = 7
 BUTTONS = 5
 DIGEST = 3
 """Findings named in a digest; the others are counted."""
+
+
+LOOK = Need("cloudformation:DescribeStacks", STACK)
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Finding:
                 "logs:DescribeLogGroups",
             )
         ),
+        LOOK,
         Need("sagemaker:DescribeEndpoint", "endpoint/groundcrew-{env}-*"),
         Need("sagemaker:DescribeEndpointConfig", "endpoint-config/groundcrew-{env}-*"),
         Need("sagemaker:DescribeApp", "app/*"),
@@ -67,14 +72,16 @@ def idle_(
     ] = DAYS,
 ) -> Reply:
     """List what costs and is not used, dearest first, each with what ends it."""
+    look_first(ctx, env)
     monthly = Monthly(ctx)
     found = findings(ctx, monthly, [env], timedelta(days=days))
+    elsewhere = _elsewhere(ctx, env, days)
     since = f"unused for {days} days" if days > 1 else "unused for a day" if days else "on, used or not"
     if not found:
         return Reply(
             title=f"Nothing in {env} is idle",
             text=f"No endpoint, Studio app, model, log group or stack is {since}.",
-            actions=[Action("All that is on", f"cost idle --env {env} --days 0")] if days else [],
+            actions=[*([Action("All that is on", f"cost idle --env {env} --days 0")] if days else []), *elsewhere],
             environment=env,
         )
     rows = [(_what(each.idle), each.idle.name, each.idle.why, _price(each)) for each in found]
@@ -83,11 +90,19 @@ def idle_(
     return Reply(
         title=f"Idle in {env}: {costs} a month" if costs else f"Left over in {env}: nothing that costs by itself",
         context=f"{since} · a month is 730 hours · {_basis(found)}",
-        text=" ".join(part for part in (_trouble(monthly), hint) if part),
+        text=[*_trouble(monthly), *hint],
         table=Table(("What", "Name", "Not used", "A month"), rows, f"What is idle in {env}, dearest first"),
-        actions=actions,
+        actions=[*actions, *elsewhere],
         environment=env,
     )
+
+
+def look_first(ctx: Context, env: Environment) -> None:
+    """A call on the environment's own stack: lists are the whole account's, and nobody is denied those.
+
+    Whoever may not look at an environment so hears it from AWS, whatever there is to find.
+    """
+    deployment.find(ctx.client("cloudformation"), ctx.names.stack(env))
 
 
 def findings(ctx: Context, monthly: Monthly, envs: Sequence[Environment], unused: timedelta) -> list[Finding]:
@@ -148,19 +163,29 @@ def _basis(found: Sequence[Finding]) -> str:
     return f"prices of {min(days):%Y-%m-%d}" if days else "no price is known"
 
 
-def _trouble(monthly: Monthly) -> str:
-    return f"Some costs are unknown. {monthly.trouble}" if monthly.trouble else ""
+def _trouble(monthly: Monthly) -> list[Inline]:
+    return [f"Some costs are unknown. {monthly.trouble} "] if monthly.trouble else []
 
 
-def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[list[Action], str]:
+def _buttons(ctx: Context, found: Sequence[Finding], env: Environment) -> tuple[list[Action], list[Inline]]:
     """What ends each, at most once, as far as it is for this person; and what to say when some is not.
 
     The commands ask before they act, and outside of dev mostly for somebody else's approval.
     """
     actions = {action.command: action for action in (_ending(ctx, each.idle, env) for each in found)}
     mine = [action for action in actions.values() if _may(ctx, action, env)]
-    hint = "" if len(mine) == len(actions) else "Ending some of it takes another role than yours: `access matrix`."
+    all_mine = len(mine) == len(actions)
+    hint: list[Inline] = (
+        [] if all_mine else ["Ending some of it takes another role than yours: ", Code("access matrix")]
+    )
     return mine[:BUTTONS], hint
+
+
+def _elsewhere(ctx: Context, env: Environment, days: int) -> list[Menu]:
+    """The same question about the other environments that this person may look at."""
+    mine = {each for role, where in READERS.items() if ctx.person.holds(role) for each in where}
+    options = [Action(each, f"cost idle --env {each} --days {days}") for each in ENVIRONMENTS if each in mine - {env}]
+    return [Menu("Another environment…", options)] if options else []
 
 
 def _may(ctx: Context, action: Action, env: Environment) -> bool:

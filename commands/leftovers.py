@@ -11,14 +11,15 @@ from cyclopts import Parameter
 from commands.arguments import Between, Env, Yes
 from commands.cleanup import ENDERS, not_in_dev
 from commands.command import Approval, Context, Need, Plan, command
-from commands.idle import DAYS
+from commands.idle import DAYS, LOOK, look_first
 from commands.reply import Audience, Fact, Mention, Reply, Step
 from commands.wording import shorten, size
 from pipeline import idle
-from pipeline.errors import BadInput, NotFound
+from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.idle import Idle
 from pipeline.names import ENVIRONMENTS, Environment
 
+LIMITER = "ml-engineer"
 RETENTIONS = (7, 14, 30, 60, 90, 180, 365)
 """Days, of those that CloudWatch Logs knows."""
 LOGS = (
@@ -45,6 +46,7 @@ def _plan_models(ctx: Context, *, env: Environment, days: int, yes: bool) -> Pla
     allowed=ENDERS,
     needs=[
         Need(("sagemaker:ListEndpoints", "sagemaker:ListEndpointConfigs", "sagemaker:ListModels")),
+        LOOK,
         Need("sagemaker:DescribeEndpoint", "endpoint/groundcrew-{env}-*"),
         Need(
             ("sagemaker:DescribeEndpointConfig", "sagemaker:DeleteEndpointConfig"),
@@ -70,13 +72,17 @@ def models(ctx: Context, env: Env, *, days: Days = DAYS, yes: Yes = False) -> Re
     return Reply(
         title=f"Deleted what nothing served in {env}",
         context=["done by ", Mention(ctx.person.user)],
-        steps=[Step(name, "done", "deleted") for name in (*configs, *old)],
+        steps=[
+            *(Step(name, "done", "endpoint configuration · deleted") for name in configs),
+            *(Step(name, "done", "model · deleted") for name in old),
+        ],
         text="The registered versions and their artifacts stay.",
         environment=env,
     )
 
 
 def _unserved(ctx: Context, env: Environment, days: int) -> tuple[list[str], list[str]]:
+    look_first(ctx, env)
     before = datetime.now(UTC) - timedelta(days=days)
     configs, old = idle.unserved(ctx.client("sagemaker"), ctx.names, env, before)
     if not configs and not old:
@@ -87,6 +93,11 @@ def _unserved(ctx: Context, env: Environment, days: int) -> tuple[list[str], lis
 
 
 def _plan_logs(ctx: Context, *, keep: int, yes: bool) -> Plan:
+    if not ctx.person.holds(LIMITER):
+        raise Refused(
+            f"How long logs are kept is asked for by somebody with the role {LIMITER}; you are {ctx.person.role}.",
+            "They hold what production has logged.",
+        )
     found = _endless(ctx, keep)
     facts = [Fact(each.name, size(each.stored)) for each in found]
     facts.append(Fact("Shared", "jobs of the whole account write there, other projects' too; older lines are lost"))
@@ -95,11 +106,11 @@ def _plan_logs(ctx: Context, *, keep: int, yes: bool) -> Plan:
 
 @command(
     "cleanup logs",
-    allowed={"ml-engineer": ENVIRONMENTS},
+    allowed={LIMITER: ENVIRONMENTS},
     needs=[Need("logs:DescribeLogGroups"), *(Need("logs:PutRetentionPolicy", group) for group in LOGS)],
     changes=True,
     audience=Audience.CHANNEL,
-    approval=Approval("ml-engineer"),
+    approval=Approval(LIMITER),
     confirm=True,
     plan=_plan_logs,
     example="cleanup logs --keep 90",

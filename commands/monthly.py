@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
@@ -62,7 +62,7 @@ class Monthly:
         if service not in self._storage:
             self._storage[service] = self._price(service)
         found = self._storage[service]
-        return Cost(size / GIB * found[0], found[1]) if found else UNKNOWN
+        return Cost(size / GIB * found[0], found[1], datetime.now(UTC)) if found else UNKNOWN
 
     def _instance(self, component: Component, kind: str, count: int) -> Cost:
         if self.trouble:

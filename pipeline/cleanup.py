@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -147,7 +147,7 @@ def _stacks(cloudformation: Any, names: Names, env: Environment) -> tuple[list[I
 
 def _with_endpoint(stack: Item, serving: Mapping[str, Mapping[str, int]]) -> Item:
     """A stack with what its endpoint, which has the same name, runs on."""
-    return Item(**{**vars(stack), "runs_on": serving.get(stack.name, {})})
+    return replace(stack, runs_on=serving.get(stack.name, {}))
 
 
 def _loose(sagemaker: Any, names: Names, env: Environment, endpoints: Mapping[str, idle.Endpoint]) -> Iterator[Item]:

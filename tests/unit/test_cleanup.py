@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,16 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
+from bot.runner import Case, Runner
 from bot.slack.render import blocks_of, render
 from commands import cleanup as commands
+from commands.command import Context
 from commands.parsing import parse
 from commands.reply import Outcome, Reply
 from pipeline import cleanup
 from pipeline.cleanup import ORDER
 from pipeline.errors import BadInput, Refused
 from sandbox.slack.blocks import check_message
-from state import approvals
+from state import approvals, invocations
+from state.invocations import Arrival
 from tests.unit.fake_aws import refusal
+from tests.unit.test_bot_runner import Place
 from tests.unit.tidying import DETECTOR, ENV, NAMES, NOON, Account, context
 
 TOKEN = "t" * 64
@@ -176,7 +182,7 @@ def test_the_plan_says_what_goes_what_it_saves_what_stays_and_what_to_type(engin
     assert "another ML engineer then agrees" in render(reply)["text"]
     facts = {fact.label: render(Reply("x", facts=[fact]))["text"] for fact in reply.facts}
     assert "1.0 GB, 0.02 USD a month" in facts["Artifacts (all environments)"]
-    assert NAMES.audit_bucket in facts["Audit record (locked)"]
+    assert "1.0 GB" in facts["Audit record (locked)"]
     assert "less than 0.0001 USD" in facts["Logs"]
 
 
@@ -306,3 +312,81 @@ def test_an_approved_plan_binds_the_environment_and_not_what_may_go_meanwhile(en
     before = commands._asked(context(account, engine), env=ENV, confirm=ENV)
     later = commands._asked(context(after, engine, approval="A1test"), env=ENV, confirm=ENV)
     assert before.bound == later.bound == {"environment": ENV}
+
+
+# ---------------------------------------------------------------- the whole walk, with the real runner
+
+
+class Office(Place):
+    """People who clean an account up."""
+
+    def __init__(self, engine: Engine, account: Account) -> None:
+        super().__init__(engine)
+        self.account = account
+
+    def context(self, case: Case, tags: Mapping[str, str]) -> Context:
+        assert case.person is not None
+        made = context(self.account, self.engine, approval=tags.get("approval"))
+        return replace(made, person=case.person, invocation=case.asked.id, channel=case.asked.channel)
+
+
+class Desk:
+    """Where they type; what is asked for and agreed to runs at once."""
+
+    def __init__(self, engine: Engine, account: Account) -> None:
+        self.engine = engine
+        self.runner = Runner(Office(engine, account), "worker-1")
+        self.typed = 0
+
+    def type(self, line: str, user: str = "U0ML1") -> Reply:
+        self.typed += 1
+        arrival = Arrival("command", f"d{self.typed}", "T0GC", user, line, channel="C0DEV", response_url="http://r")
+        with self.engine.begin() as connection:
+            invocations.accept(connection, arrival)
+        return self.work()
+
+    def work(self) -> Reply:
+        claimed = invocations.claim(self.engine, "worker-1")
+        assert claimed is not None
+        return shown(self.runner.run(claimed))
+
+
+LINE = f"cleanup apply {ENV} --confirm {ENV}"
+
+
+def test_another_engineer_agrees_and_what_went_meanwhile_voids_nothing(engine: Engine) -> None:
+    account = full()
+    desk = Desk(engine, account)
+    asked = desk.type(LINE)
+    assert asked.outcome is Outcome.PENDING_APPROVAL
+    assert account.calls == []
+    del account.endpoints[f"{BEGIN}stray"]
+    agreed = desk.type(f"approvals approve {asked.approval}", "U0ML2")
+    assert agreed.outcome is Outcome.OK
+    done = desk.work()
+    assert done.title == "Cleaning up staging: 7 things, saves 83.95 USD a month"
+    account.settle()
+    assert account.names() == [f"{BEGIN}train-x"], "a job of a run is its run's to stop"
+    assert look(account, engine, done)[1]
+
+
+def test_dev_takes_the_name_alone(engine: Engine) -> None:
+    account = Account()
+    account.runs = {"7f3a": "Executing"}
+    desk = Desk(engine, account)
+    assert desk.type("cleanup apply dev", "U0DS1").outcome is Outcome.ERROR
+    assert account.calls == []
+    done = desk.type("cleanup apply dev --confirm dev", "U0DS1")
+    assert (done.outcome, account.calls) == (Outcome.OK, ["run"])
+    assert told(done) == {"training run 7f3a": "running: run · its end has begun"}
+
+
+def test_a_button_in_the_list_of_idle_things_asks_before_it_ends_anything(engine: Engine) -> None:
+    account = full()
+    desk = Desk(engine, account)
+    asked = desk.type("cleanup models staging --days 0")
+    assert asked.outcome is Outcome.PENDING_APPROVAL
+    assert f"{BEGIN}older" in render(asked)["text"]
+    refused = desk.type("cleanup logs", "U0DS1")
+    assert "you are data-scientist" in refused.title + str(refused.text)
+    assert account.calls == []

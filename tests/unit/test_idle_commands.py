@@ -16,7 +16,7 @@ from commands import idle as commands
 from commands import leftovers, studio
 from commands.monthly import NOTHING, UNKNOWN, Cost, Monthly, summed, total
 from commands.parsing import parse
-from commands.reply import Reply
+from commands.reply import Action, Menu, Reply
 from commands.wording import money, size
 from pipeline.errors import BadInput, NotFound
 from sandbox.slack.blocks import check_message
@@ -63,8 +63,13 @@ def shown(reply: Reply) -> Reply:
     content = render(reply)
     check_message(blocks_of(content), [])
     for action in reply.actions:
-        assert parse(action.command)  # type: ignore[union-attr]
+        for each in action.options if isinstance(action, Menu) else [action]:
+            assert parse(each.command)
     return reply
+
+
+def buttons(reply: Reply) -> list[str]:
+    return [action.command for action in reply.actions if isinstance(action, Action)]
 
 
 def listed(account: Account, engine: Engine, **changed: FakeClient) -> Reply:
@@ -84,7 +89,7 @@ def test_the_list_begins_with_what_costs_most_and_ends_with_clutter(account: Acc
         ("log group, 2.0 KB (all environments)", "less than 0.0001 USD"),
         ("leftovers", "nothing by itself"),
     ]
-    assert [action.command for action in reply.actions] == [  # type: ignore[union-attr]
+    assert buttons(reply) == [
         f"deployment delete --env {ENV}",
         f"cleanup plan {ENV}",
         "studio stop mine",
@@ -114,7 +119,7 @@ def test_nothing_idle_says_what_was_looked_at(engine: Engine) -> None:
     bounded = FakeClient(describe_log_groups={"logGroups": []})
     reply = listed(Account(), engine, logs=bounded)
     assert reply.title == "Nothing in staging is idle"
-    assert [action.command for action in reply.actions] == [f"cost idle --env {ENV} --days 0"]  # type: ignore[union-attr]
+    assert buttons(reply) == [f"cost idle --env {ENV} --days 0"]
 
 
 def test_clutter_alone_costs_nothing_and_says_so(engine: Engine) -> None:
@@ -240,5 +245,10 @@ def test_a_space_s_apps_are_stopped_and_no_other_s(account: Account, engine: Eng
 def test_a_button_is_shown_to_whoever_may_press_it(account: Account, engine: Engine) -> None:
     ctx = context(Quiet(account), engine, role="stakeholder")  # type: ignore[arg-type]
     reply = shown(commands.idle_(ctx, env=ENV))
-    assert [action.command for action in reply.actions] == [f"cleanup plan {ENV}"]  # type: ignore[union-attr]
+    assert buttons(reply) == [f"cleanup plan {ENV}"]
     assert "another role than yours" in str(reply.text)
+    (menu,) = (action for action in reply.actions if isinstance(action, Menu))
+    assert [option.command for option in menu.options] == [
+        "cost idle --env dev --days 7",
+        "cost idle --env prod --days 7",
+    ]

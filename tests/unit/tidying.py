@@ -203,6 +203,7 @@ class Account:
 
     def _cloudformation(self) -> FakeClient:
         return FakeClient(
+            describe_stacks=refusal("ValidationError", "Stack with id x does not exist"),
             list_stacks=lambda **_: {
                 "StackSummaries": [
                     {
