@@ -33,8 +33,7 @@ from state.jobs import Job
 Verdict = Literal["yes", "no", "planned"]
 
 LONGEST = 90
-LEARNT_DAYS = 42
-"""Days before the first one judged, from which is learnt what is usual."""
+"""Days; what is read goes back further, so that it is known by then what is usual."""
 NAMED = 5
 """Findings told one by one, and asked about; the others are counted."""
 BEHIND = 3
@@ -58,7 +57,7 @@ def show(
     ctx: Context, *, days: Annotated[int, Parameter(help="How far back", validator=Between(1, LONGEST))] = 30
 ) -> Reply:
     """Show what cost more than expected, and what is behind it."""
-    read = bill.read(ctx, days + LEARNT_DAYS)
+    read = bill.read(ctx)
     start = read.today - timedelta(days=days)
     found, unit = findings(ctx, read, start), read.currency
     with ctx.state.begin() as connection:
@@ -100,7 +99,7 @@ def judge(
     verdict: Annotated[Verdict, Parameter(help="Was it unexpected? planned: more than usual, but meant")],
 ) -> Reply:
     """Say whether a cost was unexpected; AWS's detection learns from it."""
-    read = bill.read(ctx, LONGEST + LEARNT_DAYS)
+    read = bill.read(ctx)
     found = findings(ctx, read, read.today - timedelta(days=LONGEST)).all
     each = next((one for one in found if one.id == anomaly), None)
     if each is None:

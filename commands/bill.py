@@ -23,8 +23,8 @@ from pipeline.spending import Bill
 from state import answers
 
 KEPT = timedelta(hours=1)
-HISTORY_DAYS = 98
-"""Fourteen weeks: three months, and what a forecast at their beginning needs."""
+HISTORY_DAYS = 132
+"""Three months, and the six weeks before them from which is learnt what is usual."""
 UNTAGGED = "untagged"
 """What a charge is called that does not carry the tag asked for."""
 

@@ -136,14 +136,9 @@ def against(found: Month | None, budget: Budget | None, trouble: str, unit: str)
     limit = money(budget.limit, budget.currency)
     if found is None or budget.limit <= 0 or (unit and budget.currency != unit):
         return [Fact("Budget", f"{limit}; {money(budget.left, budget.currency)} of it is left")]
-    over = found.total - budget.limit
-    if over > 0:
-        return [
-            Fact("Budget", f"{limit}: {money(over, unit)} more than that ({round(found.total * 100 / budget.limit)} %)")
-        ]
-    return [
-        Fact("Budget", f"{limit}: {round(found.total * 100 / budget.limit)} % of it, {money(-over, unit)} to spare")
-    ]
+    over, share = found.total - budget.limit, round(found.total * 100 / budget.limit)
+    words = f"{money(over, unit)} too much" if over > 0 else f"{money(-over, unit)} to spare"
+    return [Fact("Budget", f"{limit}: the month is expected to take {share} % of it, {words}")]
 
 
 def budget_or_why(ctx: Context) -> tuple[Budget | None, str]:
