@@ -4,7 +4,7 @@
     history.py   90 seeded days before the start   meter.py     what the sandbox really used
     ledger.py    the bill of both, and what a test or a person may change about it
     filters.py periods.py pages.py                 what Cost Explorer's requests have in common
-    explorer.py forecast.py anomalies.py           Cost Explorer
+    explorer.py forecast.py monitors.py anomalies.py   Cost Explorer
     budgets.py letters.py                          Budgets
 
 moto's own Cost Explorer answers from a list somebody fills, its Budgets never spend; everything here is ours.
@@ -26,6 +26,7 @@ from sandbox.aws.costs.explorer import Explorer
 from sandbox.aws.costs.forecast import Forecaster
 from sandbox.aws.costs.ledger import Ledger
 from sandbox.aws.costs.meter import Meter
+from sandbox.aws.costs.monitors import Monitors
 from sandbox.aws.costs.pricing import PriceList
 from sandbox.aws.errors import AwsError
 
@@ -40,16 +41,17 @@ def install(cloud: Cloud, resources: Resources) -> None:
     meter = Meter(resources, cloud.region, found)
     ledger = Ledger(cloud, meter)
     forecaster = Forecaster(ledger)
-    anomalies, budgets = Anomalies(cloud, ledger), Budgets(cloud, ledger, forecaster)
+    monitors = Monitors(ledger)
+    anomalies, budgets = Anomalies(cloud, ledger, monitors), Budgets(cloud, ledger, forecaster)
 
     def enabled() -> None:
         if not ledger.conditions.enabled:
             raise AwsError("AccessDenied", "User not enabled for cost explorer access", 403)
 
-    _answer(cloud, "ce", [Explorer(ledger), forecaster, anomalies], enabled)
+    _answer(cloud, "ce", [Explorer(ledger), forecaster, monitors, anomalies], enabled)
     _answer(cloud, "budgets", [budgets])
     _answer(cloud, "pricing", [PriceList(found)])
-    cloud.tag_readers |= {"ce": anomalies.tags_of, "budgets": budgets.tags_of}
+    cloud.tag_readers |= {"ce": monitors.tags_of, "budgets": budgets.tags_of}
     cloud.controls |= {
         "costs": ledger.control,
         "cost-lines": ledger.show,

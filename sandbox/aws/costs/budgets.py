@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from sandbox.aws.costs.explorer import text
-from sandbox.aws.costs.filters import Wanted, compiled
+from sandbox.aws.costs.filters import Wanted, compiled, of_budget
 from sandbox.aws.costs.forecast import Forecaster
 from sandbox.aws.costs.ledger import Ledger
 from sandbox.aws.costs.letters import letter
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SERVICE = "budgets.amazonaws.com"
-_DIMENSIONS = {"Service": "SERVICE", "Region": "REGION", "UsageType": "USAGE_TYPE", "LinkedAccount": "LINKED_ACCOUNT"}
 _SAME = ("NotificationType", "ComparisonOperator", "Threshold", "ThresholdType")
 """Members that make a notification another one."""
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -216,7 +215,7 @@ class Budgets:
             raise _invalid(f"Unit must be the account's currency, {self._ledger.conditions.currency}.")
         if body.get("CostFilters") and body.get("FilterExpression"):
             raise _invalid("A budget has CostFilters or a FilterExpression, not both.")
-        expression = body.get("FilterExpression") or _expression(body.get("CostFilters") or {})
+        expression = body.get("FilterExpression") or of_budget(body.get("CostFilters") or {})
         body.setdefault("TimePeriod", {"Start": _BEGAN, "End": _NEVER})
         body["LastUpdatedTime"] = self._ledger.now()
         return Budget(body, compiled(expression, self._ledger.account))
@@ -282,25 +281,6 @@ class Budgets:
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(one.get(name, "PERCENTAGE") == other.get(name, "PERCENTAGE") for name in _SAME)
-
-
-def _expression(filters: Mapping[str, list[str]]) -> dict[str, Any] | None:
-    """CostFilters, all of which must match, as an expression; `user:Key$value` names a tag."""
-    parts: list[dict[str, Any]] = []
-    for name, values in filters.items():
-        if name == "TagKeyValue":
-            keys = {value.removeprefix("user:").partition("$")[0] for value in values}
-            parts += [{"Tags": {"Key": key, "Values": _of(values, key)}} for key in sorted(keys)]
-        elif name in _DIMENSIONS:
-            parts.append({"Dimensions": {"Key": _DIMENSIONS[name], "Values": values}})
-        else:
-            raise _invalid(f"The local AWS does not filter budgets by {name}.")
-    return {"And": parts} if len(parts) > 1 else parts[0] if parts else None
-
-
-def _of(values: list[str], key: str) -> list[str]:
-    pairs = (value.removeprefix("user:").partition("$") for value in values)
-    return [value for name, _, value in pairs if name == key]
 
 
 def _invalid(message: str) -> AwsError:

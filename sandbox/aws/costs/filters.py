@@ -11,6 +11,7 @@ from sandbox.aws.errors import AwsError
 Wanted = Callable[[Line], bool]
 Key = Callable[[Line], str]
 _ROOTS = ("And", "Or", "Not", "Dimensions", "Tags")
+_OF_BUDGETS = {"Service": "SERVICE", "Region": "REGION", "UsageType": "USAGE_TYPE", "LinkedAccount": "LINKED_ACCOUNT"}
 _OPTIONS = ("EQUALS", "ABSENT", "CASE_SENSITIVE", "CASE_INSENSITIVE")
 
 
@@ -82,3 +83,25 @@ def groupings(asked: Sequence[Mapping[str, Any]], account: str) -> list[Key]:
 
 def _tagged(key: str, of: Key) -> Key:
     return lambda line: f"{key}${of(line)}"
+
+
+def of_budget(filters: Mapping[str, list[str]]) -> dict[str, Any] | None:
+    """A budget's CostFilters, all of which must match, as an expression; `user:Key$value` names a tag.
+
+    Raises AwsError for a filter that is not known.
+    """
+    parts: list[dict[str, Any]] = []
+    for name, values in filters.items():
+        if name == "TagKeyValue":
+            keys = {value.removeprefix("user:").partition("$")[0] for value in values}
+            parts += [{"Tags": {"Key": key, "Values": _values(values, key)}} for key in sorted(keys)]
+        elif name in _OF_BUDGETS:
+            parts.append({"Dimensions": {"Key": _OF_BUDGETS[name], "Values": values}})
+        else:
+            raise AwsError("InvalidParameterException", f"The local AWS does not filter budgets by {name}.")
+    return {"And": parts} if len(parts) > 1 else parts[0] if parts else None
+
+
+def _values(values: list[str], key: str) -> list[str]:
+    pairs = (value.removeprefix("user:").partition("$") for value in values)
+    return [value for name, _, value in pairs if name == key]

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from sandbox.aws.costs import history
+from sandbox.aws.costs import history, prices
 from sandbox.aws.costs.lines import Line
 from sandbox.aws.costs.meter import Meter
 
@@ -60,8 +60,9 @@ class Ledger:
 
     @property
     def region(self) -> str:
-        """The region everything is used in."""
-        return self._cloud.region
+        """The region everything is used in: the account's, or the first of the price list where that has no prices."""
+        known = list(dict.fromkeys(price.region for price in prices.load().products))
+        return self._cloud.region if self._cloud.region in known else known[0]
 
     def now(self) -> datetime:
         """The account's time."""
@@ -85,7 +86,7 @@ class Ledger:
         age, today = self.conditions.age_days, self.today()
         first = first if age is None else max(first, today - timedelta(days=age))
         found = [*self._history(today), *planted, *self._meter.lines()]
-        return [self._allocated(line) for line in found if first <= line.day < last and line.day <= today]
+        return [self.allocated(line) for line in found if first <= line.day < last and line.day <= today]
 
     @property
     def first(self) -> date:
@@ -146,7 +147,7 @@ class Ledger:
                 self._seeded = wanted, lines
             return self._seeded[1]
 
-    def _allocated(self, line: Line) -> Line:
+    def allocated(self, line: Line) -> Line:
         """The line with those tags only that were active on its day: activation does not reach back."""
         kept = tuple(tag for tag in line.tags if self.active.get(tag[0], date.max) <= line.day)
         return line if kept == line.tags else replace(line, tags=kept)
