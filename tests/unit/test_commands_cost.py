@@ -130,7 +130,7 @@ def test_a_rise_is_told_with_what_moved(engine: Engine) -> None:
 
     reply = ask(engine, Biller(own=rising), "cost report --days 7")
     assert reply.title == "217.00 USD in 7 days, 182 % more than the 7 days before"
-    assert facts(reply)["Moved most"] == "Amazon SageMaker +140.00 USD (+200 %)"
+    assert "Moved most\n    Amazon SageMaker +140.00 USD (+200 %)" in render(reply)["text"]
     assert reply.table is not None
     assert reply.table.rows[1][-1] == "no change"
 
@@ -164,7 +164,7 @@ def test_without_tags_it_says_what_to_activate(engine: Engine) -> None:
 
 def test_an_account_without_any_charge_is_said_to_be(engine: Engine) -> None:
     reply = ask(engine, Biller(begins=TODAY + DAY), "cost report")
-    assert reply.title.startswith("0.00")
+    assert reply.title == "No costs in 30 days"
     assert reply.table is None
     assert "too little history" in ask(engine, Biller(begins=TODAY + DAY), "cost forecast").title
 
