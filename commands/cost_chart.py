@@ -104,7 +104,7 @@ def _weekends(draw: _Draw, days: Sequence[date], scale: _Scale) -> None:
 
 
 def _grid(draw: _Draw, font: _Font, scale: _Scale) -> None:
-    decimals = max(0, -math.floor(math.log10(scale.step) + 1e-9)) + (str(scale.step).strip("0.")[:2] == "25")
+    decimals = next((places for places in range(9) if math.isclose(round(scale.step, places), scale.step)), 9)
     for number in range(round(scale.top / scale.step) + 1):
         y = scale.up(number * scale.step)
         draw.line([(LEFT, y), (SIZE[0] - RIGHT, y)], fill=GRID, width=2)
