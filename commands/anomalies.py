@@ -47,7 +47,7 @@ class Findings:
     """What was found, the newest first. `trouble` is why AWS's detection said nothing; empty where it did its work."""
 
     all: Sequence[Anomaly]
-    trouble: str = ""
+    trouble: Sequence[Inline] = ()
 
 
 @command(
@@ -125,9 +125,10 @@ def findings(ctx: Context, read: Spending, start: date) -> Findings:
     try:
         rows = bill.kept(ctx, question, lambda: [_asked(ctx, start, read.today)])[0]
     except GroundcrewError as error:
-        return Findings(ours, f"Cost Anomaly Detection could not be asked: {error.message}")
+        return Findings(ours, [f"Cost Anomaly Detection could not be asked: {error.message}"])
     if rows is None:
-        return Findings(ours, f"Cost Anomaly Detection has no monitor {PROJECT}: `python -m infra up` sets it up")
+        up = Code("python -m infra up")
+        return Findings(ours, [f"Cost Anomaly Detection has no monitor {PROJECT}; ", up, " sets it up"])
     theirs = anomalies.read(rows)
     return Findings(anomalies.newest_first([*theirs, *anomalies.unnoticed(ours, theirs)]))
 
@@ -202,8 +203,10 @@ def _question(each: Anomaly) -> Menu:
     return Menu(f"{_when(each)}: was it?", options)
 
 
-def _eyes(found: Findings) -> str:
-    return f"our own test only. {found.trouble}" if found.trouble else "Cost Anomaly Detection, and our own test"
+def _eyes(found: Findings) -> Sequence[Inline]:
+    if found.trouble:
+        return ["our own test only. ", *found.trouble]
+    return ["Cost Anomaly Detection, and our own test"]
 
 
 def _when(each: Anomaly) -> str:

@@ -12,7 +12,7 @@ from commands.bill import Spending
 from commands.command import Context, Need, command
 from commands.cost_chart import EXPECTED, Layer, daily
 from commands.cost_report import span
-from commands.reply import Action, Audience, Fact, Picture, Reply
+from commands.reply import Action, Audience, Code, Fact, Picture, Reply
 from commands.wording import money
 from pipeline import budgets, forecast, spending
 from pipeline.budgets import Budget
@@ -132,7 +132,7 @@ def theirs(ctx: Context, read: Spending, found: Month | None) -> list[Fact]:
 def against(found: Month | None, budget: Budget | None, trouble: str, unit: str) -> list[Fact]:
     """The month against its budget; a budget in another currency is only named."""
     if budget is None:
-        return [Fact("Budget", trouble or "none: `cost budget set` makes one")]
+        return [Fact("Budget", trouble or ["none; ", Code("cost budget set 500"), " makes one"])]
     limit = money(budget.limit, budget.currency)
     if found is None or budget.limit <= 0 or (unit and budget.currency != unit):
         return [Fact("Budget", f"{limit}; {money(budget.left, budget.currency)} of it is left")]

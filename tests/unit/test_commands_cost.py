@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
 from bot.slack.render import PICTURE_BLOCK, blocks_of, render
+from bot.slack.words import plain
 from commands import anomalies, bill, budget, cost, cost_forecast, digest
 from commands.command import Person
 from commands.parsing import parse
@@ -46,7 +47,7 @@ def fits(reply: Reply) -> Reply:
 
 
 def facts(reply: Reply) -> dict[str, str]:
-    return {fact.label: str(fact.value) for fact in reply.facts}
+    return {fact.label: plain(fact.value) for fact in reply.facts}
 
 
 def total_of(days: int, *, until: date = TODAY) -> Decimal:
@@ -286,7 +287,7 @@ def test_a_forecast_does_without_aws_and_without_a_budget(engine: Engine) -> Non
     biller.budgets.answers["describe_budget"] = refusal("NotFoundException", "Unable to get budget")
     told = facts(ask(engine, biller, "cost forecast"))
     assert told["AWS's forecast"].startswith("none: Cost Explorer's forecast has no data")
-    assert told["Budget"] == "none: `cost budget set` makes one"
+    assert told["Budget"] == "none; cost budget set 500 makes one"
     biller.budgets.answers["describe_budget"] = refusal("AccessDeniedException", "not authorized")
     assert facts(ask(engine, biller, "cost forecast"))["Budget"] == "unknown: not authorized"
 
