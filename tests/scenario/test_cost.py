@@ -67,7 +67,8 @@ def test_the_forecast_stands_beside_the_one_of_aws_and_the_budget(sandbox: Sandb
 
 def test_a_budget_takes_two_people(sandbox: Sandbox) -> None:
     ml, other = sandbox.slack.person("U0ML1"), sandbox.slack.person("U0ML2")
-    after = ml.types('cost budget set 950 --reason "a second drone"')
+    after = sandbox.slack.person("U0STK").types('cost budget set 950 --reason "a second drone"')
+    ml.sees("Approval needed", "950.00 USD", after=after)
     card = other.sees("Approval needed", "950.00 USD", "a second drone", button="Approve…", after=after)
     other.sees("The month's budget is 950.00 USD", after=other.presses(card, "Approve…"))
     sandbox.slack.person("U0STK").asks("cost budget show", "950.00 USD a month")
