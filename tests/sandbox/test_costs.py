@@ -96,6 +96,15 @@ def as_it_was(bill: Bill) -> Iterator[None]:
     bill.fails(clear=True)
 
 
+@pytest.fixture
+def mid_month(bill: Bill) -> Iterator[None]:
+    """A day on which a month has cost something already."""
+    ahead = timedelta(days=10 if bill.today.day < 5 else 0)
+    bill.cloud.clock.move(ahead)
+    yield
+    bill.cloud.clock.move(-ahead)
+
+
 def amount(metrics: dict[str, Any]) -> Decimal:
     return Decimal(metrics["UnblendedCost"]["Amount"])
 
@@ -420,6 +429,7 @@ def test_a_spike_is_announced_to_the_queue_in_words_the_bot_knows(bill: Bill, qu
     assert queue.drain() == []
 
 
+@pytest.mark.usefixtures("mid_month")
 def test_a_budget_knows_what_was_spent_of_it_and_writes_when_it_is_too_much(bill: Bill, queue: Queue) -> None:
     budget = bill.budgets.describe_budget(**BUDGET)["Budget"]
     month = {"Start": f"{bill.today:%Y-%m-01}", "End": str(bill.today + timedelta(days=1))}
@@ -444,6 +454,7 @@ def notifications(bill: Bill) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.usefixtures("mid_month")
 def test_budgets_are_made_listed_and_removed(bill: Bill, deployed: str) -> None:
     made = {
         "BudgetName": "groundcrew-test",

@@ -52,10 +52,11 @@ class Meter:
         self._lock = threading.Lock()
         self._lives: list[tuple[Used, Life]] = []
         self._ahead: dict[str, timedelta] = {}
+        self._latest = timedelta()
 
     def tick(self, now: datetime) -> None:
         """Look at what runs now, by the account's clock."""
-        ahead = now - datetime.now(UTC)
+        self._latest = ahead = now - datetime.now(UTC)
         with self._lock:
             for kind in (TRAINING, PROCESSING):
                 for record in self._resources.all(kind.word):
@@ -83,7 +84,7 @@ class Meter:
                 yield from self._line(used, day, seconds)
         for kind in (TRAINING, PROCESSING):
             for record in self._resources.all(kind.word):
-                yield from self._job(record, kind.title, ahead.get(record.arn, timedelta()))
+                yield from self._job(record, kind.title, ahead.get(record.arn, self._latest))
 
     def _job(self, record: Record, title: str, ahead: timedelta) -> Iterator[Line]:
         word, body = title.removesuffix("Job"), dict(record.body)
