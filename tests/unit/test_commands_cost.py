@@ -297,7 +297,7 @@ def test_a_month_has_its_edges(engine: Engine, day: int) -> None:
     """On the first nothing was spent yet, on the last one day is left."""
     since, today = date(2026, 1, 20), date(2026, 5, day)
     rows = [bill.spending.Charge(each, "A", "", Decimal(10)) for each in bill.spending.days(since, today + DAY)]
-    own = bill.spending.Bill(rows, "USD", frozenset(), frozenset())
+    own = bill.spending.Bill(rows, "USD", frozenset())
     found = cost_forecast.month(bill.Spending(today, since, own, own))
     assert found is not None
     assert (found.start, found.end, len(found.days)) == (date(2026, 5, 1), date(2026, 6, 1), 32 - day)
