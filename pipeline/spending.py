@@ -52,7 +52,7 @@ class Charge:
 
 @dataclass(frozen=True)
 class Bill:
-    """An answer. `currency` is empty when nothing was charged. AWS may still change what it says of provisional days."""
+    """An answer. `currency` is empty when nothing was charged; AWS may still change the `provisional` days."""
 
     charges: Sequence[Charge]
     currency: str
@@ -111,7 +111,7 @@ def read(results: Results) -> Bill:
 
 
 def ask_forecast(ce: Any, start: date, end: date) -> Mapping[str, str]:
-    """AWS's forecast from `start` (today or later) to the day before `end`: `Amount` and `Unit`. Raises as `ask` does."""
+    """AWS's forecast from `start` (today or later) to the day before `end`: Amount and Unit. Raises as `ask` does."""
     with understood("Cost Explorer's forecast"):
         answer = ce.get_cost_forecast(
             TimePeriod=_period(start, end), Metric="UNBLENDED_COST", Granularity="DAILY", Filter=_OURS
