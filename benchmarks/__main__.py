@@ -28,6 +28,7 @@ MODULES = (
     "features",
     "drift",
     "profile",
+    "cost",
 )
 
 

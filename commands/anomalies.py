@@ -33,8 +33,7 @@ from state.jobs import Job
 Verdict = Literal["yes", "no", "planned"]
 
 LONGEST = 90
-LEARNT_DAYS = 42
-"""Days before the first one judged, from which is learnt what is usual."""
+"""Days; what is read goes back further, so that it is known by then what is usual."""
 NAMED = 5
 """Findings told one by one, and asked about; the others are counted."""
 BEHIND = 3
@@ -48,7 +47,7 @@ class Findings:
     """What was found, the newest first. `trouble` is why AWS's detection said nothing; empty where it did its work."""
 
     all: Sequence[Anomaly]
-    trouble: str = ""
+    trouble: Sequence[Inline] = ()
 
 
 @command(
@@ -58,7 +57,7 @@ def show(
     ctx: Context, *, days: Annotated[int, Parameter(help="How far back", validator=Between(1, LONGEST))] = 30
 ) -> Reply:
     """Show what cost more than expected, and what is behind it."""
-    read = bill.read(ctx, days + LEARNT_DAYS)
+    read = bill.read(ctx)
     start = read.today - timedelta(days=days)
     found, unit = findings(ctx, read, start), read.currency
     with ctx.state.begin() as connection:
@@ -100,7 +99,7 @@ def judge(
     verdict: Annotated[Verdict, Parameter(help="Was it unexpected? planned: more than usual, but meant")],
 ) -> Reply:
     """Say whether a cost was unexpected; AWS's detection learns from it."""
-    read = bill.read(ctx, LONGEST + LEARNT_DAYS)
+    read = bill.read(ctx)
     found = findings(ctx, read, read.today - timedelta(days=LONGEST)).all
     each = next((one for one in found if one.id == anomaly), None)
     if each is None:
@@ -126,9 +125,10 @@ def findings(ctx: Context, read: Spending, start: date) -> Findings:
     try:
         rows = bill.kept(ctx, question, lambda: [_asked(ctx, start, read.today)])[0]
     except GroundcrewError as error:
-        return Findings(ours, f"Cost Anomaly Detection could not be asked: {error.message}")
+        return Findings(ours, [f"Cost Anomaly Detection could not be asked: {error.message}"])
     if rows is None:
-        return Findings(ours, f"Cost Anomaly Detection has no monitor {PROJECT}: `python -m infra up` sets it up")
+        up = Code("python -m infra up")
+        return Findings(ours, [f"Cost Anomaly Detection has no monitor {PROJECT}; ", up, " sets it up"])
     theirs = anomalies.read(rows)
     return Findings(anomalies.newest_first([*theirs, *anomalies.unnoticed(ours, theirs)]))
 
@@ -203,8 +203,10 @@ def _question(each: Anomaly) -> Menu:
     return Menu(f"{_when(each)}: was it?", options)
 
 
-def _eyes(found: Findings) -> str:
-    return f"our own test only. {found.trouble}" if found.trouble else "Cost Anomaly Detection, and our own test"
+def _eyes(found: Findings) -> Sequence[Inline]:
+    if found.trouble:
+        return ["our own test only. ", *found.trouble]
+    return ["Cost Anomaly Detection, and our own test"]
 
 
 def _when(each: Anomaly) -> str:

@@ -1,8 +1,8 @@
-"""The bill as commands read it: asked of AWS at most once an hour for each role, whoever asks and in whichever worker.
+"""The bill as commands read it: asked of AWS once an hour for each role, whoever asks and in whichever worker.
 
 An answer is kept for the role it was given to: what AWS refuses to a role is not shown to it from somebody else's
 answer. Two requests hold all that reports, forecasts, anomalies and digests need of the last HISTORY_DAYS days, so
-that within an hour they cost two cents together.
+that within an hour they cost two cents together (and two more for each who asks in the very second of the first).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pipeline.spending import Bill
 from state import answers
 
 KEPT = timedelta(hours=1)
-HISTORY_DAYS = 98
-"""Fourteen weeks: three months, and what a forecast at their beginning needs."""
+HISTORY_DAYS = 132
+"""Three months, and the six weeks before them from which is learnt what is usual."""
 UNTAGGED = "untagged"
 """What a charge is called that does not carry the tag asked for."""
 

@@ -1,4 +1,7 @@
-"""The month's budget: how much of it is left, and setting it, which takes a second person."""
+"""The month's budget: how much of it is left, and setting it, which takes a second person.
+
+Who reads the budget may ask for another one; the change runs as the ML engineer who agrees.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +76,7 @@ def _plan(ctx: Context, *, limit: float, currency: str, reason: str) -> Plan:
     ],
     changes=True,
     audience=Audience.CHANNEL,
-    approval=Approval("ml-engineer"),
+    approval=Approval("ml-engineer", asked_by={"data-scientist": ENVIRONMENTS, "stakeholder": ENVIRONMENTS}),
     plan=_plan,
     example='cost budget set 500 --reason "two surveys a week"',
 )
@@ -84,7 +87,7 @@ def set_(
     currency: Annotated[str, Parameter(help="That of the budget or the bill if not given")] = "",
     reason: Reason = "",
 ) -> Reply:
-    """Set what a month may cost; another ML engineer agrees."""
+    """Set what a month may cost; anybody asks, and another ML engineer agrees."""
     there, amount, unit = _wanted(ctx, limit, currency)
     budgets.put(ctx.client("budgets"), ctx.names.account, amount, unit)
     agreed = consent(ctx)

@@ -91,7 +91,7 @@ def from_bill(
 
 
 def _from_records(ctx: Context, by: reckoned.By, start: date, end: date, now: datetime) -> Account:
-    found = reckoned.reckon(ctx.state, by, start - (end - start), end, now)
+    found = reckoned.reckon(ctx.state, by, start, end, now)
     sums = {unit: sum((each.amount for each in rows), Decimal(0)) for unit, rows in found.entries.items()}
     unit = max(sums, key=sums.__getitem__, default="")
     caveats = ["Reckoned from our own job records and list prices, not from the bill: no storage, no discounts."]

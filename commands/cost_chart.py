@@ -12,7 +12,7 @@ from decimal import Decimal
 from PIL import Image, ImageDraw, ImageFont
 
 SIZE = (1200, 560)
-LEFT, RIGHT, TOP, BOTTOM = 96, 24, 96, 70
+LEFT, RIGHT, TOP, BOTTOM = 104, 24, 112, 88
 """Pixels around the bars; the legend stands above them, days and what is provisional below."""
 COLOURS = ("#2457a6", "#e07b39", "#2b8a3e", "#8e5bb5", "#c2a83e", "#8a93a0")
 """Of the layers from the bottom up; apart in hue and in lightness."""
@@ -21,6 +21,8 @@ INK, QUIET, GRID, WEEKEND, ODD = "#1d2530", "#6b7683", "#dde2e8", "#f1f3f6", "#c
 MOST_LAYERS = len(COLOURS)
 ROWS = 4
 """Lines of the grid, at most."""
+LINE, WIDEST = 36, 340
+"""Pixels: from one line of the legend to the next, and the longest name in it."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _Draw = ImageDraw.ImageDraw
@@ -48,12 +50,13 @@ def daily(
     `provisional` days are underlined, `odd` ones have a mark above.
     """
     picture = Image.new("RGB", SIZE, "white")
-    draw, font, small = ImageDraw.Draw(picture), ImageFont.load_default(size=20), ImageFont.load_default(size=17)
+    draw, font, small = ImageDraw.Draw(picture), ImageFont.load_default(size=26), ImageFont.load_default(size=22)
     shown = [replace(layer, colour=layer.colour or COLOURS[at]) for at, layer in enumerate(layers)]
     count = len(shown[0].amounts)
     days = [start + timedelta(days=number) for number in range(count)]
     heights = [sum(max(0.0, float(layer.amounts[at])) for layer in shown) for at in range(count)]
-    scale = _Scale(max([*heights, 0.01]), count)
+    lines = _legend(draw, small, shown, odd=bool(set(odd) & set(days)))
+    scale = _Scale(max([*heights, 0.01]), count, TOP + LINE * (lines - 1))
     _weekends(draw, days, scale)
     _grid(draw, small, scale)
     for at, day in enumerate(days):
@@ -63,8 +66,7 @@ def daily(
             draw.polygon([(x - 9, y - 22), (x + 9, y - 22), (x, y - 8)], fill=ODD)
     _names(draw, small, days, scale)
     _provisional(draw, small, [at for at, day in enumerate(days) if day in provisional], scale)
-    draw.text((LEFT, 12), heading, fill=INK, font=font)
-    _legend(draw, small, shown, odd=bool(set(odd) & set(days)))
+    draw.text((LEFT, 14), heading, fill=INK, font=font)
     out = io.BytesIO()
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()
@@ -73,14 +75,14 @@ def daily(
 class _Scale:
     """Where a day and an amount are on the picture."""
 
-    def __init__(self, highest: float, count: int) -> None:
+    def __init__(self, highest: float, count: int, ceiling: int) -> None:
         self.step = _round_step(highest / ROWS)
         self.top = self.step * math.ceil(highest / self.step)
         self.wide = (SIZE[0] - LEFT - RIGHT) / count
-        self.floor = SIZE[1] - BOTTOM
+        self.ceiling, self.floor = ceiling, SIZE[1] - BOTTOM
 
     def up(self, amount: float) -> float:
-        return self.floor - (self.floor - TOP) * amount / self.top
+        return self.floor - (self.floor - self.ceiling) * amount / self.top
 
     def left(self, at: int) -> float:
         return LEFT + self.wide * at
@@ -98,11 +100,11 @@ def _round_step(least: float) -> float:
 def _weekends(draw: _Draw, days: Sequence[date], scale: _Scale) -> None:
     for at, day in enumerate(days):
         if day.weekday() >= 5:
-            draw.rectangle((scale.left(at), TOP, scale.left(at + 1), scale.floor), fill=WEEKEND)
+            draw.rectangle((scale.left(at), scale.ceiling, scale.left(at + 1), scale.floor), fill=WEEKEND)
 
 
 def _grid(draw: _Draw, font: _Font, scale: _Scale) -> None:
-    decimals = max(0, -math.floor(math.log10(scale.step) + 1e-9)) + (str(scale.step).strip("0.")[:2] == "25")
+    decimals = next((places for places in range(9) if math.isclose(round(scale.step, places), scale.step)), 9)
     for number in range(round(scale.top / scale.step) + 1):
         y = scale.up(number * scale.step)
         draw.line([(LEFT, y), (SIZE[0] - RIGHT, y)], fill=GRID, width=2)
@@ -127,7 +129,7 @@ def _names(draw: _Draw, font: _Font, days: Sequence[date], scale: _Scale) -> Non
     room = -1000.0
     for at, day in enumerate(days):
         x = scale.middle(at)
-        if (day.weekday() == 0 or len(days) <= 10) and x - room >= 92:
+        if (day.weekday() == 0 or len(days) <= 10) and x - room >= 130:
             words = f"{day:%a} {day.day} {day:%b}"
             draw.line([(x, scale.floor), (x, scale.floor + 6)], fill=INK, width=2)
             half = draw.textlength(words, font=font) / 2
@@ -138,7 +140,7 @@ def _names(draw: _Draw, font: _Font, days: Sequence[date], scale: _Scale) -> Non
 def _provisional(draw: _Draw, font: _Font, at: Sequence[int], scale: _Scale) -> None:
     if not at:
         return
-    y = SIZE[1] - 30
+    y = SIZE[1] - 40
     for each in at:
         draw.rectangle((scale.left(each), y, scale.left(each + 1), y + 3), fill=QUIET)
     words = "provisional"
@@ -147,17 +149,22 @@ def _provisional(draw: _Draw, font: _Font, at: Sequence[int], scale: _Scale) -> 
     draw.text((x, SIZE[1] - 6), words, fill=QUIET, font=font, anchor="md")
 
 
-def _legend(draw: _Draw, font: _Font, layers: Sequence[Layer], *, odd: bool) -> None:
-    x: float = LEFT
-    room = (SIZE[0] - RIGHT - LEFT - 130 * odd) / len(layers) - 36
-    for layer in layers:
-        words = _fitting(draw, font, layer.label, max(room, 90))
-        draw.rectangle((x, 56, x + 16, 72), fill=layer.colour)
-        draw.text((x + 24, 64), words, fill=INK, font=font, anchor="lm")
-        x += 24 + draw.textlength(words, font=font) + 28
-    if odd:
-        draw.polygon([(x, 57), (x + 18, 57), (x + 9, 71)], fill=ODD)
-        draw.text((x + 26, 64), "unexpected", fill=INK, font=font, anchor="lm")
+def _legend(draw: _Draw, font: _Font, layers: Sequence[Layer], *, odd: bool) -> int:
+    """What the colours mean, in as many lines as it takes; how many."""
+    x, line = LEFT, 0
+    for label, colour in [*((each.label, each.colour) for each in layers), *([("unexpected", ODD)] if odd else [])]:
+        words = _fitting(draw, font, label, WIDEST)
+        wide = 28 + draw.textlength(words, font=font)
+        if x > LEFT and x + wide > SIZE[0] - RIGHT:
+            x, line = LEFT, line + 1
+        y = 62 + LINE * line
+        if colour == ODD:
+            draw.polygon([(x, y + 1), (x + 20, y + 1), (x + 10, y + 18)], fill=ODD)
+        else:
+            draw.rectangle((x, y, x + 20, y + 20), fill=colour)
+        draw.text((x + 28, y + 10), words, fill=INK, font=font, anchor="lm")
+        x += round(wide) + 28
+    return line + 1
 
 
 def _fitting(draw: _Draw, font: _Font, words: str, room: float) -> str:

@@ -12,7 +12,7 @@ from commands.bill import Spending
 from commands.command import Context, Need, command
 from commands.cost_chart import EXPECTED, Layer, daily
 from commands.cost_report import span
-from commands.reply import Action, Audience, Fact, Picture, Reply
+from commands.reply import Action, Audience, Code, Fact, Picture, Reply
 from commands.wording import money
 from pipeline import budgets, forecast, spending
 from pipeline.budgets import Budget
@@ -29,8 +29,8 @@ BEFORE = 14
 class Month:
     """A month from `start` to the day before `end`. `days` are today and those after it, as they are expected.
 
-    `spent` is up to yesterday; `today` is what of today is charged already. `low` and `high` hold the month in 8 of 10
-    cases, None where there is too little history to say.
+    `spent` is up to yesterday; `today` is what of today is charged already, and is expected at least. `low` and `high`
+    hold the month in 8 of 10 cases, None where there is too little history to say.
     """
 
     start: date
@@ -43,8 +43,8 @@ class Month:
 
     @property
     def total(self) -> Decimal:
-        """What the month comes to; today is at least what was charged already."""
-        return self.spent + max(self.today, self.days[0]) + sum(self.days[1:], Decimal(0))
+        """What the month comes to."""
+        return self.spent + sum(self.days, Decimal(0))
 
 
 @command(
@@ -64,7 +64,7 @@ def forecast_(ctx: Context) -> Reply:
         return Reply(
             title="There is too little history for a forecast",
             text=f"It takes {LEAST_DAYS} days with costs of ours. " + (_began(read) or "So far there are none."),
-            facts=[*theirs(ctx, read, None), *against(None, budget, trouble, read.currency)],
+            facts=[*theirs(ctx, read), *against(None, budget, trouble, read.currency)],
             actions=actions,
         )
     unit = read.currency
@@ -78,7 +78,7 @@ def forecast_(ctx: Context) -> Reply:
                 "Still to come", f"{money(found.total - found.spent, unit)} in {len(found.days)} days, today included"
             ),
             Fact("In 8 of 10 cases", likely(found, unit)),
-            *theirs(ctx, read, found),
+            *theirs(ctx, read),
             *against(found, budget, trouble, unit),
         ],
         picture=_picture(read, found),
@@ -93,16 +93,12 @@ def month(read: Spending) -> Month | None:
     known = read.daily(max(read.since, read.begins), read.today) if read.begins else []
     if len(known) < LEAST_DAYS:
         return None
-    values, yesterday, left = (
-        [float(amount) for amount in known],
-        read.today - timedelta(days=1),
-        (end - read.today).days,
-    )
-    days = [_exact(amount) for amount in forecast.ahead(values, yesterday, left)]
-    spent, (today,) = sum(read.daily(start, read.today), Decimal(0)), read.daily(read.today, end)[:1]
+    values, yesterday, left = list(map(float, known)), read.today - timedelta(days=1), (end - read.today).days
+    spent, today = sum(read.daily(start, read.today), Decimal(0)), read.daily(read.today, end)[0]
+    first, *later = (_exact(amount) for amount in forecast.ahead(values, yesterday, left))
+    days = [max(today, first), *later]
     off = forecast.off(values, yesterday, left)
-    rest = sum(days, Decimal(0))
-    low, high = (spent + max(today, rest * _exact(each)) for each in off) if off else (None, None)
+    low, high = (spent + max(today, sum(days) * _exact(each)) for each in off) if off else (None, None)
     return Month(start, end, spent, today, days, low, high)
 
 
@@ -113,37 +109,31 @@ def likely(found: Month, unit: str) -> str:
     return f"{money(found.low, unit)} to {money(found.high, unit)}"
 
 
-def theirs(ctx: Context, read: Spending, found: Month | None) -> list[Fact]:
-    """AWS's own forecast of the month, or why there is none."""
+def theirs(ctx: Context, read: Spending) -> list[Fact]:
+    """What AWS says the month will come to, or why it says nothing."""
     start, end = read.today, _next(read.today.replace(day=1))
     question = ["forecast", start.isoformat(), end.isoformat()]
     try:
-        told = spending.read_forecast(
-            bill.kept(ctx, question, lambda: dict(spending.ask_forecast(ctx.client("ce"), start, end)))
-        )
+        told = bill.kept(ctx, question, lambda: dict(spending.ask_forecast(ctx.client("ce"), start, end)))
     except GroundcrewError as error:
         return [Fact("AWS's forecast", f"none: {error.message}")]
-    if read.currency and told.currency != read.currency:
-        return [Fact("AWS's forecast", f"{money(told.amount, told.currency)} for the days to come")]
+    rest, unit = Decimal(told["Amount"]), told["Unit"]
+    if read.currency and unit != read.currency:
+        return [Fact("AWS's forecast", f"{money(rest, unit)} for the days to come")]
     spent = sum(read.daily(start.replace(day=1), start), Decimal(0))
-    return [Fact("AWS's forecast", money(spent + told.amount, told.currency))]
+    return [Fact("AWS's forecast", money(spent + rest, unit))]
 
 
 def against(found: Month | None, budget: Budget | None, trouble: str, unit: str) -> list[Fact]:
     """The month against its budget; a budget in another currency is only named."""
     if budget is None:
-        return [Fact("Budget", trouble or "none: `cost budget set` makes one")]
+        return [Fact("Budget", trouble or ["none; ", Code("cost budget set 500"), " makes one"])]
     limit = money(budget.limit, budget.currency)
     if found is None or budget.limit <= 0 or (unit and budget.currency != unit):
         return [Fact("Budget", f"{limit}; {money(budget.left, budget.currency)} of it is left")]
-    over = found.total - budget.limit
-    if over > 0:
-        return [
-            Fact("Budget", f"{limit}: {money(over, unit)} more than that ({round(found.total * 100 / budget.limit)} %)")
-        ]
-    return [
-        Fact("Budget", f"{limit}: {round(found.total * 100 / budget.limit)} % of it, {money(-over, unit)} to spare")
-    ]
+    over, share = found.total - budget.limit, round(found.total * 100 / budget.limit)
+    words = f"{money(over, unit)} too much" if over > 0 else f"{money(-over, unit)} to spare"
+    return [Fact("Budget", f"{limit}: the month is expected to take {share} % of it, {words}")]
 
 
 def budget_or_why(ctx: Context) -> tuple[Budget | None, str]:
@@ -157,7 +147,7 @@ def budget_or_why(ctx: Context) -> tuple[Budget | None, str]:
 def _picture(read: Spending, found: Month) -> Picture:
     first = max(read.since, found.start - timedelta(days=BEFORE))
     known, none = read.daily(first, read.today), Decimal(0)
-    still = [max(none, found.days[0] - found.today), *found.days[1:]]
+    still = [found.days[0] - found.today, *found.days[1:]]
     layers = [
         Layer("charged", [*known, found.today, *[none] * (len(still) - 1)]),
         Layer("expected", [*[none] * len(known), *still], EXPECTED),

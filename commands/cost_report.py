@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from commands.cost_chart import MOST_LAYERS, Layer, daily
-from commands.reply import Action, Fact, Picture, Reply, Table
+from commands.reply import Action, Fact, Inline, Picture, Reply, Strong, Table
 from commands.wording import money, shorten
 from pipeline import spending
 from pipeline.names import PROJECT
@@ -40,13 +40,15 @@ def drawn(account: Account, start: date, end: date, heading: str, actions: Seque
     when = f"in {days} days" if days > 1 else f"on {start.day} {start:%B}"
     change = "" if young else f", {compared(found)} the {f'{days} days' if days > 1 else 'day'} before"
     return Reply(
-        title=f"{money(found.total, unit)} {when}{change}",
+        title=f"{money(found.total, unit)} {when}{change}" if found.rows else f"No costs {when}",
         context=f"{PROJECT} · {span(start, end)} (UTC) · {account.source}",
-        text="\n".join([*account.caveats, *_young(account.begins, start, end)]),
+        text=[
+            *(f"{caveat}\n" for caveat in (*account.caveats, *_young(account.begins, start, end))),
+            *([] if young else movers(found, unit, "Moved most")),
+        ],
         facts=[
             Fact("Total", money(found.total, unit)),
             *([] if young else [Fact("Period before", f"{money(found.before, unit)}; {moved(found, unit)}")]),
-            *([] if young else _movers(found, unit)),
             *account.facts,
             *_provisional(start, end, account.provisional),
         ],
@@ -86,9 +88,11 @@ def _young(begins: date | None, start: date, end: date) -> list[str]:
     return [f"Nothing of ours is known before {day}: there is no full period to compare with."]
 
 
-def _movers(found: Tally, unit: str) -> Iterator[Fact]:
-    if movers := found.movers():
-        yield Fact("Moved most", "\n".join(f"{shorten(row.label, 40)} {moved(row, unit)}" for row in movers))
+def movers(found: Tally, unit: str, heading: str) -> list[Inline]:
+    """What changed most, a line each; nothing when nothing did."""
+    rows = found.movers()
+    lines = "".join(f"\n    {shorten(row.label, 60)} {moved(row, unit)}" for row in rows)
+    return [Strong(heading), lines] if rows else []
 
 
 def _provisional(start: date, end: date, provisional: frozenset[date]) -> Iterator[Fact]:

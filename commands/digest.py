@@ -19,9 +19,9 @@ from commands.bill import Spending
 from commands.command import Context, Need, command
 from commands.cost import entries, from_bill
 from commands.cost_forecast import BUDGET
-from commands.cost_report import compared, moved, picture, span
+from commands.cost_report import compared, movers, picture, span
 from commands.reply import Action, Audience, Fact, Inline, Reply, Strong
-from commands.wording import money, shorten
+from commands.wording import money
 from pipeline.names import PROJECT
 from pipeline.tally import Tally, tally
 
@@ -65,12 +65,15 @@ def _digest(ctx: Context, days: int) -> Reply:
     return Reply(
         title=_title(read, found, days),
         context=f"{PROJECT} · {span(start, end)} (UTC) · from the bill (Cost Explorer), provisional",
-        text=[*(f"{caveat}\n" for caveat in account.caveats), *_odd(odd, unit)],
+        text=[
+            *(f"{caveat}\n" for caveat in account.caveats),
+            *_odd(odd, unit),
+            *movers(found, unit, f"Moved most, against {'the same day last week' if days == 1 else 'the week before'}"),
+        ],
         facts=[
             Fact("Month to date", f"{money(_spent(read), unit)}, up to yesterday"),
             *_forecast(month, unit),
             *cost_forecast.against(month, budget, trouble, unit),
-            *_movers(found, unit, days),
             *account.facts,
         ],
         picture=picture(pictured, unit, "service", account.provisional),
@@ -101,15 +104,9 @@ def _forecast(month: cost_forecast.Month | None, unit: str) -> list[Fact]:
     return [Fact(f"Forecast of {month.start:%B}", f"{money(month.total, unit)}; {range_}")]
 
 
-def _movers(found: Tally, unit: str, days: int) -> list[Fact]:
-    rows = [f"{shorten(row.label, 40)} {moved(row, unit)}" for row in found.movers()]
-    against = "last week's same day" if days == 1 else "the week before"
-    return [Fact(f"Moved most, against {against}", "\n".join(rows) or "nothing by a cent")]
-
-
 def _odd(found: Findings, unit: str) -> Sequence[Inline]:
     if not found.all:
-        return ["Nothing cost more than expected."]
+        return ["Nothing cost more than expected.\n"]
     lines: list[Inline] = [Strong("More than expected"), "\n"]
     for each in found.all[: anomalies.NAMED]:
         lines += [*told(each, unit), "\n"]

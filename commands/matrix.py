@@ -58,7 +58,8 @@ class Row:
         asks = self.approval is not None and self.approval.when(self._arguments(env))
         if (env in where) if env else where:
             return Outcome.APPROVAL if asks else Outcome.ALLOWED
-        return Outcome.ASKS if self.approval and env in self.approval.asked_by.get(role, ()) else Outcome.DENIED
+        asking = self.approval.asked_by.get(role, ()) if self.approval else ()
+        return Outcome.ASKS if ((env in asking) if env else asking) else Outcome.DENIED
 
     def where(self, role: str) -> str:
         """Where a role may do it, in a few words: `staging, prod (approval)`."""
@@ -148,7 +149,7 @@ def cells() -> Iterator[Cell]:
 
 def reads(action: str) -> bool:
     """Whether an action changes nothing."""
-    return action.partition(":")[2].startswith(("Describe", "List", "Get", "Lookup", "Simulate", "Invoke"))
+    return action.partition(":")[2].startswith(("Describe", "List", "Get", "View", "Lookup", "Simulate", "Invoke"))
 
 
 def disagreement(cell: Cell, calls: Sequence[Call], plain: Collection[Call], tagged: Collection[Call]) -> str:

@@ -24,7 +24,9 @@ SMALLEST = Decimal("0.0000000001")
 
 @dataclass(frozen=True)
 class Reckoned:
-    """What the records come to. `entries` by currency: different ones are never added. `unpriced` jobs have no price.
+    """What the records come to. `entries` by currency: different ones are never added.
+
+    `unpriced` jobs of the period have no known price.
 
     `begins` is the first day of all records.
     """
@@ -35,17 +37,19 @@ class Reckoned:
 
 
 def reckon(engine: Engine, by: By, start: date, end: date, now: datetime) -> Reckoned:
-    """What ran from `start` to the day before `end` (UTC days), by `by`."""
+    """What ran from `start` to the day before `end` (UTC days), and in the equally long period before, by `by`."""
+    earlier = start - (end - start)
     with engine.begin() as connection:
-        found = jobs.between(connection, _midnight(start), _midnight(end))
+        found = jobs.between(connection, _midnight(earlier), _midnight(end))
         begins = jobs.begins(connection)
         names = invocations.called(connection, {job.user_id for job in found if job.user_id})
     entries: dict[str, list[Entry]] = {}
     for job in found:
         for day, amount in by_day(job, now):
-            if start <= day < end:
+            if earlier <= day < end:
                 entries.setdefault(job.currency or "", []).append(Entry(day, _label(job, by, names), amount))
-    return Reckoned(entries, sum(job.per_hour is None for job in found), begins and begins.astimezone(UTC).date())
+    unpriced = [job for job in found if job.per_hour is None and (job.ended_at or now) > _midnight(start)]
+    return Reckoned(entries, len(unpriced), begins and begins.astimezone(UTC).date())
 
 
 def by_day(job: Job, now: datetime) -> Iterator[tuple[date, Decimal]]:

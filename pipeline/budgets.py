@@ -18,6 +18,8 @@ from pipeline.spending import TAG, understood
 NAME = f"{PROJECT}-monthly"
 """The budget of everything that carries our tag."""
 _MISSING = "NotFoundException"
+_TOLD = frozenset({"CalculatedSpend", "LastUpdatedTime", "HealthStatus"})
+"""What AWS says of a budget and nobody sets."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def put(budgets: Any, account: str, limit: Decimal, currency: str, name: str = N
                 raise
             budgets.create_budget(AccountId=account, Budget=_new(name, amount))
             return
-        kept = {key: value for key, value in there.items() if key not in ("CalculatedSpend", "LastUpdatedTime")}
+        kept = {key: value for key, value in there.items() if key not in _TOLD}
         budgets.update_budget(AccountId=account, NewBudget={**kept, "BudgetLimit": amount})
 
 

@@ -27,8 +27,6 @@ TAG = "Project"
 """The cost allocation tag that says whose something is; ours has the value PROJECT."""
 MOST_PAGES = 40
 """Pages of one answer. More is a fault, and each of them would cost a cent."""
-LIKELY = 80
-"""Percent of the days that AWS's own range of a forecast is meant to hold."""
 
 Request = Mapping[str, Any]
 """Arguments of GetCostAndUsage."""
@@ -54,25 +52,11 @@ class Charge:
 
 @dataclass(frozen=True)
 class Bill:
-    """An answer. `currency` is empty when nothing was charged. AWS may still change what it says of provisional days.
-
-    `days` are those Cost Explorer answered about, whether or not something was charged.
-    """
+    """An answer. `currency` is empty when nothing was charged; AWS may still change the `provisional` days."""
 
     charges: Sequence[Charge]
     currency: str
-    days: frozenset[date]
     provisional: frozenset[date]
-
-
-@dataclass(frozen=True)
-class Foretold:
-    """AWS's own forecast of what is still to come. Each of its days lies between its bounds LIKELY % of the times."""
-
-    amount: Decimal
-    low: Decimal | None
-    high: Decimal | None
-    currency: str
 
 
 def whole(start: date, end: date) -> Request:
@@ -123,31 +107,17 @@ def read(results: Results) -> Bill:
             "They cannot be added up. Each linked account with a currency of its own needs a Groundcrew of its own.",
         )
     provisional = frozenset(_day(result) for result in results if result.get("Estimated"))
-    return Bill(charges, "".join(units), frozenset(map(_day, results)), provisional)
+    return Bill(charges, "".join(units), provisional)
 
 
-def ask_forecast(ce: Any, start: date, end: date) -> Mapping[str, Any]:
-    """AWS's forecast from `start` (today or later) to the day before `end`, as it wrote it. Raises as `ask` does."""
+def ask_forecast(ce: Any, start: date, end: date) -> Mapping[str, str]:
+    """AWS's forecast from `start` (today or later) to the day before `end`: Amount and Unit. Raises as `ask` does."""
     with understood("Cost Explorer's forecast"):
         answer = ce.get_cost_forecast(
-            TimePeriod=_period(start, end),
-            Metric="UNBLENDED_COST",
-            Granularity="DAILY",
-            Filter=_OURS,
-            PredictionIntervalLevel=LIKELY,
+            TimePeriod=_period(start, end), Metric="UNBLENDED_COST", Granularity="DAILY", Filter=_OURS
         )
-    return {"Total": answer["Total"], "ForecastResultsByTime": answer.get("ForecastResultsByTime", [])}
-
-
-def read_forecast(answer: Mapping[str, Any]) -> Foretold:
-    """What the forecast comes to."""
-    bounds = [
-        [day.get(f"PredictionInterval{side}Bound") for day in answer["ForecastResultsByTime"]]
-        for side in ("Lower", "Upper")
-    ]
-    # Not all days are low at once: the sum of the days' bounds is the outermost case, wider than LIKELY.
-    low, high = (sum(map(Decimal, each), Decimal(0)) if each and all(each) else None for each in bounds)
-    return Foretold(Decimal(answer["Total"]["Amount"]), low, high, answer["Total"]["Unit"])
+    total: dict[str, str] = answer["Total"]
+    return total
 
 
 def active_tags(ce: Any) -> Sequence[str]:

@@ -53,12 +53,7 @@ class Biller:
         self.own, self.rest, self.begins, self.unit = own, rest, begins, unit
         self.ce = FakeClient(
             get_cost_and_usage=self._usage,
-            get_cost_forecast={
-                "Total": {"Amount": "321.5", "Unit": unit},
-                "ForecastResultsByTime": [
-                    {"MeanValue": "321.5", "PredictionIntervalLowerBound": "300", "PredictionIntervalUpperBound": "350"}
-                ],
-            },
+            get_cost_forecast={"Total": {"Amount": "321.5", "Unit": unit}, "ForecastResultsByTime": []},
             get_anomaly_monitors={"AnomalyMonitors": []},
             get_anomalies={"Anomalies": []},
             list_cost_allocation_tags={"CostAllocationTags": []},

@@ -22,7 +22,7 @@ import bot.schedule
 from bot.schedule import LOOK_AGAIN_S, Scheduler
 from bot.worker import Bells
 from commands.command import Context, Person
-from commands.reply import Reply
+from commands.reply import Picture, Reply
 from commands.timetable import Firing
 from pipeline.errors import Unavailable
 from pipeline.names import Names
@@ -97,6 +97,16 @@ def test_a_period_is_posted_once_with_the_schedule_it_comes_from(engine: Engine)
     assert "all environments · schedule summary" in message.content["text"]
     assert "late" not in message.content["text"]
     assert report.since == [run.due_at - timedelta(days=1)]
+
+
+def test_a_report_with_a_picture_is_posted_with_it(engine: Engine) -> None:
+    put(engine, report="digest-daily")
+    bell, stop = threading.Event(), threading.Event()
+    reply = Reply(title="Cost of Tuesday", picture=Picture(b"\x89PNG", "cost.png", "Bars"))
+    reports = {"digest-daily": lambda ctx, since: reply}
+    Scheduler(engine, reports, context_of(engine), lambda: None, bell, stop).fire("summary", NOW)
+    (message,) = rows(engine, "outbox")
+    assert (bytes(message.picture), message.picture_name) == (b"\x89PNG", "cost.png")
 
 
 def test_the_next_report_tells_what_happened_since_the_last(engine: Engine) -> None:
