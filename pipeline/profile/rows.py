@@ -10,7 +10,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -88,13 +88,13 @@ def is_picture(name: str) -> bool:
 def dump(part: Part) -> bytes:
     """The part as JSON."""
     body = {
-        "pictures": [asdict(part.pictures[name]) for name in sorted(part.pictures)],
-        "labels": [asdict(part.labels[name]) for name in sorted(part.labels)],
+        "pictures": [part.pictures[name] for name in sorted(part.pictures)],
+        "labels": [part.labels[name] for name in sorted(part.labels)],
         "others": sorted(part.others),
         "classes": part.classes,
-        "problems": [asdict(problem) for problem in sorted(part.problems, key=lambda each: each.file)],
+        "problems": sorted(part.problems, key=lambda each: each.file),
     }
-    return json.dumps(body, separators=(",", ":")).encode()
+    return json.dumps(body, separators=(",", ":"), default=vars).encode()  # a row is its fields
 
 
 def load(data: bytes) -> Part:
