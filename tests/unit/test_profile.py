@@ -174,6 +174,10 @@ def one_flight(folder: Path) -> None:
     survey(folder, flights=1)
 
 
+def exported(folder: Path) -> None:
+    survey(folder / "train")
+
+
 def small(folder: Path) -> None:
     survey(folder, row="0 0.5 0.5 0.005 0.005")
 
@@ -187,6 +191,7 @@ def small(folder: Path) -> None:
         (no_names, "stop", "no classes", "classes have no names"),
         (one_class, "note", "one class", "boat is the only class"),
         (one_flight, "stop", "no split", "train, validation and test need one scene each"),
+        (exported, "look", "picture elsewhere", "16 photos are outside of images/ and unlabelled/"),
         (small, "look", "small objects", "50% of the objects are smaller than 8 px"),
     ],
 )
