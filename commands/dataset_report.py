@@ -50,9 +50,7 @@ def profile(found: Profile, prefix: str, env: Environment) -> Reply:
 
 def told(findings: Sequence[Said]) -> list[str]:
     """The findings, a line each: how bad, what, and some of the files."""
-    lines = [
-        f"{_LEVELS[each.level]}: {shorten(printable(each.words), _LINE)}{_files(each)}" for each in findings[:TOLD]
-    ]
+    lines = [f"{_LEVELS[each.level]}: {_sentence(each)}" for each in findings[:TOLD]]
     if len(findings) > TOLD:
         lines.append(f"{len(findings) - TOLD} more findings are in profile.json.")
     return lines or ["Nothing stands out: every photo and label can be used."]
@@ -131,12 +129,13 @@ def _photos(found: Profile, prefix: str, env: Environment) -> Reply:
     )
 
 
-def _files(said: Said) -> str:
+def _sentence(said: Said) -> str:
+    words = shorten(printable(said.words), _LINE)
     if not said.names:
-        return ""
+        return words
     names = [shorten(printable(name), _NAME) for name in said.names[:NAMED]]
     more = f" and {said.files - len(names)} more" if said.files > len(names) else ""
-    return f" ({', '.join(names)}{more})"
+    return f"{words.rstrip('.')} ({', '.join(names)}{more})."
 
 
 def _classes(rows: Sequence[Sequence[str]]) -> Table | None:
