@@ -28,11 +28,8 @@ def profile(found: Profile, prefix: str, env: Environment) -> Reply:
     return Reply(
         title=f"Data set {shown(prefix)}: {found.title}",
         context=["data version ", Code(found.version), f" · {env}"],
-        text="\n".join(told(found.findings)),
-        facts=[
-            *(Fact(label, printable(value)) for label, value in found.facts),
-            Fact("Every photo", [Code(where)]),
-        ],
+        text=["\n".join(told(found.findings)), "\nEvery photo, a line each: ", Code(where)],
+        facts=[Fact(label, printable(value)) for label, value in found.facts],
         table=_classes(found.classes),
         picture=Picture(found.plots, f"profile_{found.version}.png", printable(found.plots_alt))
         if found.plots

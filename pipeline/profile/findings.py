@@ -20,7 +20,7 @@ _PROBLEMS = {
     "label out of range": "{has} boxes outside of the photo; their photos are left out",
     "zero area": "{has} boxes without area; their photos are left out",
     "class id unknown": "{has} class numbers that classes.txt does not have; their photos are left out",
-    "class unknown": "{has} classes that classes.txt does not have; their photos are left out",
+    "class unknown": "{has} classes that nothing names; their photos are left out",
     "malformed row": "{has} lines that are no box; their photos are left out",
     "malformed object": "{has} objects that are no box; their photos are left out",
     "unreadable label": "cannot be read; their photos are left out",

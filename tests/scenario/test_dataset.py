@@ -46,12 +46,12 @@ def test_a_profile_on_two_machines_becomes_the_message_with_its_photos_below(ds:
     assert "Stop" not in buttons(told)
     assert any("Objects by class: vehicle" in text for text in alt_texts(told))
     assert {row[0] for row in rows(told)[1:]} == {"vehicle", "solar_panel", "pool", "building"}
-    photos = ds.sees("with the boxes of their labels", thread_ts=live["ts"], files=True)
+    photos = ds.sees("with the boxes of their labels", thread_ts=live["ts"])
     assert any("photos with the boxes" in text for text in alt_texts(photos))
 
     again = ds.asks("dataset profile", "Data set survey/", "profiled before")
     assert "started by" not in again["words"]
-    sample = ds.sees("labelled objects", "seed", after=ds.presses(again, "Sample of photos"), files=True)
+    sample = ds.sees("labelled objects", "seed", after=ds.presses(again, "Sample of photos"))
     assert "9 of" in sample["words"]
 
 

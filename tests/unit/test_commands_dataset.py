@@ -227,7 +227,7 @@ def test_the_message_becomes_the_profile_with_the_photos_below_it(folder: Path, 
     reply, done = live(finished(folder, tmp_path))
     assert done
     assert reply.title == "Data set survey/: 16 photos, 32 objects of 2 classes"
-    assert reply.text == "Nothing stands out: every photo and label can be used."
+    assert reply.text[0] == "Nothing stands out: every photo and label can be used."
     assert reply.picture
     assert reply.picture.data.startswith(b"\x89PNG")
     assert "boat 16" in reply.picture.alt
