@@ -1,6 +1,6 @@
 # Everything a person types. `make` alone lists it.
 #
-#   PORT=8420        the page's port                 DATA=<folder>   a YOLO data set instead of the synthetic survey
+#   PORT=8420        the page's port                 DATA=<folder>   a data set instead of the synthetic survey
 #   PYTHON=python3   which Python (3.11 or newer)    SEED=<number>   the synthetic survey's seed (fresh when not given)
 #
 # Nothing outside this folder is changed, except that `make test` run by root on Debian may install Chromium.

@@ -173,6 +173,8 @@ def profile_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
         reply = say.profile(profiles.read(ctx.client("s3"), job.place), job.prefix, job.place.env)
     except BadInput as error:
         reply = _unreadable(job, f"{error.message} {error.advice}")
+    except ClientError as error:
+        reply = _unreadable(job, error.response["Error"]["Message"])
     return replace(reply, slot=_slot(job.arn)), True
 
 

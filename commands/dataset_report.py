@@ -28,11 +28,8 @@ def profile(found: Profile, prefix: str, env: Environment) -> Reply:
     return Reply(
         title=f"Data set {shown(prefix)}: {found.title}",
         context=["data version ", Code(found.version), f" · {env}"],
-        text="\n".join(told(found.findings)),
-        facts=[
-            *(Fact(label, printable(value)) for label, value in found.facts),
-            Fact("Every photo", [Code(where)]),
-        ],
+        text=["\n".join(told(found.findings)), "\nEvery photo, a line each: ", Code(where)],
+        facts=[Fact(label, printable(value)) for label, value in found.facts],
         table=_classes(found.classes),
         picture=Picture(found.plots, f"profile_{found.version}.png", printable(found.plots_alt))
         if found.plots
@@ -50,9 +47,7 @@ def profile(found: Profile, prefix: str, env: Environment) -> Reply:
 
 def told(findings: Sequence[Said]) -> list[str]:
     """The findings, a line each: how bad, what, and some of the files."""
-    lines = [
-        f"{_LEVELS[each.level]}: {shorten(printable(each.words), _LINE)}{_files(each)}" for each in findings[:TOLD]
-    ]
+    lines = [f"{_LEVELS[each.level]}: {_sentence(each)}" for each in findings[:TOLD]]
     if len(findings) > TOLD:
         lines.append(f"{len(findings) - TOLD} more findings are in profile.json.")
     return lines or ["Nothing stands out: every photo and label can be used."]
@@ -131,12 +126,13 @@ def _photos(found: Profile, prefix: str, env: Environment) -> Reply:
     )
 
 
-def _files(said: Said) -> str:
+def _sentence(said: Said) -> str:
+    words = shorten(printable(said.words), _LINE)
     if not said.names:
-        return ""
+        return words
     names = [shorten(printable(name), _NAME) for name in said.names[:NAMED]]
     more = f" and {said.files - len(names)} more" if said.files > len(names) else ""
-    return f" ({', '.join(names)}{more})"
+    return f"{words.rstrip('.')} ({', '.join(names)}{more})."
 
 
 def _classes(rows: Sequence[Sequence[str]]) -> Table | None:

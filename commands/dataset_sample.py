@@ -12,14 +12,15 @@ from typing import Any
 
 from PIL import Image
 
-from pipeline import labels
+from pipeline import label_files, labels
 from pipeline.errors import BadInput, NotFound
 from pipeline.labels import Book, LabelFile
 from pipeline.profile.sheet import Tile, printable, sheet
 from pipeline.profiles import PICTURES, Folder
 
 MOST = 12
-LARGEST_PHOTO = 32 << 20
+LARGEST_PHOTO, TOGETHER = 32 << 20, 64 << 20
+"""Bytes of one photo, and of all of a sample: they are held in memory at once."""
 LARGEST_LABELS = 16 << 20
 """Bytes of a COCO file that is read for a sample; the profile's job reads larger ones."""
 CLASSES = "classes.txt"
@@ -44,10 +45,10 @@ def draw(s3: Any, bucket: str, what: Folder, count: int, seed: int) -> Drawn:
         )
     chosen = sorted(random.Random(seed).sample(photos, min(count, len(photos))))  # noqa: S311 (no secret)
     remarks = [] if what.whole else [f"Drawn from the first {len(photos):,} photos: the folder has more."]
-    large = [name for name in chosen if what.objects[name][0] > LARGEST_PHOTO]
+    kept = _fitting(chosen, what.objects)
+    large = [name for name in chosen if name not in kept]
     if large:
         remarks.append(f"Too large to show here: {', '.join(map(printable, large))}.")
-    kept = [name for name in chosen if name not in large]
     if not kept:
         raise BadInput("Every photo that was drawn is too large to show.", "`dataset profile` looks at all of them.")
 
@@ -59,19 +60,30 @@ def draw(s3: Any, bucket: str, what: Folder, count: int, seed: int) -> Drawn:
     return Drawn(tiles, sheet(tiles, book.classes), len(photos), [*remarks, *said])
 
 
+def _fitting(names: Sequence[str], objects: Mapping[str, tuple[int, str]]) -> list[str]:
+    """Those that can be held together, in their order."""
+    kept: list[str] = []
+    left = TOGETHER
+    for name in names:
+        if objects[name][0] <= min(left, LARGEST_PHOTO):
+            kept.append(name)
+            left -= objects[name][0]
+    return kept
+
+
 def _book(read: Any, objects: Mapping[str, tuple[int, str]], photos: Sequence[str]) -> tuple[Book, list[str]]:
     """The labels of these photos alone; and what cannot be said about them."""
     remarks: list[str] = []
     classes: tuple[str, ...] | None = None
-    if CLASSES in objects and objects[CLASSES][0] <= labels.LARGEST:
+    if CLASSES in objects and objects[CLASSES][0] <= label_files.LARGEST:
         try:
-            classes = labels.class_names(read(CLASSES))
+            classes = label_files.class_names(read(CLASSES))
         except BadInput as error:
             remarks.append(error.message)
     stems = {PurePosixPath(name).stem for name in photos}
     files: list[LabelFile] = []
     for name in sorted(objects):
-        kind = labels.kind(name)
+        kind = label_files.kind(name)
         if kind is None or (kind != "coco" and PurePosixPath(name).stem not in stems):
             continue
         if objects[name][0] > LARGEST_LABELS:
@@ -79,14 +91,9 @@ def _book(read: Any, objects: Mapping[str, tuple[int, str]], photos: Sequence[st
                 f"{printable(name)} is too large to read here: no boxes of it. `dataset profile` draws them."
             )
             continue
-        files.append(labels.parse(name, read(name)))
+        files.append(label_files.parse(name, read(name)))
     book = labels.bind(files, classes)
     if book.format == "yolo" and classes is None:
-        most = max(
-            (box.label for page in book.pages.values() for box in page.boxes if isinstance(box.label, int)), default=0
-        )
-        numbered = tuple(f"class {number}" for number in range(min(most, 999) + 1))
-        book = Book(book.format, numbered, book.pages, book.problems)
         remarks.append("There is no classes.txt: classes have numbers in place of names.")
     if not files:
         remarks.append("None of these photos has a label.")

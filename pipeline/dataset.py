@@ -1,7 +1,7 @@
 """Reading, checking, splitting and packing a data set.
 
     images/*.jpg|png    one scene (flight) is what all images share whose name is equal before the last underscore
-    labels/*.txt        YOLO, or COCO or VOC in their place (`pipeline.labels`); no label = a picture without objects
+    labels/*.txt        YOLO, or COCO or VOC in their place (`pipeline.label_files`); none = a picture without objects
     classes.txt         one class name a line; the line number is the class id
     unlabelled/*.jpg|png    optional: photos nobody trains on, from which the drift baseline learns what is usual
 
@@ -24,7 +24,7 @@ from typing import Literal, get_args
 
 from PIL import Image, UnidentifiedImageError
 
-from pipeline import labels
+from pipeline import label_files, labels
 from pipeline.errors import BadInput
 from pipeline.labels import Book, Page, Problem, Shares
 
@@ -90,7 +90,7 @@ def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
     the first flights), and as many of the unlabelled ones. Raises `BadInput` when the layout itself is wrong: no
     classes.txt, no images, labels in two formats.
     """
-    book = labels.read(folder)
+    book = label_files.read(folder)
     images = _images(folder / "images")
     if not images:
         raise BadInput("The data set has no pictures.", "Put .jpg or .png files into its images/ folder.")

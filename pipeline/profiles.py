@@ -147,7 +147,8 @@ def folder(s3: Any, names: Names, prefix: str) -> Folder:
             return Folder(prefix, found, whole=False)
     if not found:
         there = s3.list_objects_v2(Bucket=names.data_bucket, Delimiter="/").get("CommonPrefixes", ())
-        raise NotFound(f"folder in s3://{names.data_bucket}", prefix, [row["Prefix"] for row in there])
+        near = [row["Prefix"] for row in there]
+        raise NotFound("folder", prefix, near, f"It was looked for in s3://{names.data_bucket}/.")
     return Folder(prefix, found)
 
 

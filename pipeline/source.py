@@ -24,6 +24,7 @@ STEP_FILES = (
     "deployment.py",
     "errors.py",
     "explaining/*.py",
+    "label_files.py",
     "labels.py",
     "monitoring/*.py",
     "names.py",

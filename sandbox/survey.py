@@ -1,6 +1,6 @@
 """The photos in the data bucket, put there by the loader role (`python -m sandbox.survey <folder>`, as profile `ab`).
 
-They are the synthetic survey or a person's own YOLO data set.
+They are the synthetic survey or a person's own data set, with labels in YOLO, COCO or VOC.
 """
 
 from __future__ import annotations
@@ -17,34 +17,36 @@ PREFIX = "survey"
 IMAGES = {".jpg", ".jpeg", ".png"}
 UPLOADERS = 4
 LAYOUT = (
-    "A data set is a folder with images/*.jpg, labels/*.txt (YOLO rows) and classes.txt (a name per line); "
-    "photos in unlabelled/ are for its drift baseline."
+    "A data set is a folder with images/*.jpg, labels/*.txt (YOLO rows) and classes.txt (a name per line), or with "
+    "annotations/ (COCO or VOC) in their place; photos in unlabelled/ are for its drift baseline."
 )
 
 
 class NotADataSet(Exception):
-    """The folder a person named does not hold a YOLO data set; the message says what is missing."""
+    """The folder a person named does not hold a data set; the message says what is missing."""
 
 
 def check(folder: Path) -> Path:
-    """The absolute folder of a YOLO data set. Raises `NotADataSet`."""
+    """The absolute folder of a data set. Raises `NotADataSet`."""
     absolute = folder.expanduser().resolve()
     if not absolute.is_dir():
         raise NotADataSet(f"DATA={folder}: there is no folder {absolute}. {LAYOUT}")
-    missing = [name for name in ("images", "labels", "classes.txt") if not (absolute / name).exists()]
+    yolo = not (absolute / "annotations").is_dir()
+    wanted = ("images", "labels", "classes.txt") if yolo else ("images",)
+    missing = [name for name in wanted if not (absolute / name).exists()]
     if missing:
         raise NotADataSet(f"DATA={folder}: {' and '.join(missing)} missing in {absolute}. {LAYOUT}")
     if not any(path.suffix.lower() in IMAGES for path in (absolute / "images").iterdir()):
         raise NotADataSet(f"DATA={folder}: {absolute / 'images'} holds no .jpg or .png. {LAYOUT}")
-    if not (absolute / "classes.txt").read_text().split():
+    if yolo and not (absolute / "classes.txt").read_text().split():
         raise NotADataSet(f"DATA={folder}: {absolute / 'classes.txt'} names no class. {LAYOUT}")
     return absolute
 
 
 def files(folder: Path, prefix: str) -> list[tuple[Path, str]]:
     """Every file of a data set with its key below `prefix` in the bucket, in a fixed order."""
-    found = [folder / "classes.txt"]
-    parts = [folder / part for part in ("images", "labels", "unlabelled") if (folder / part).is_dir()]
+    found = [path for path in [folder / "classes.txt"] if path.exists()]
+    parts = [folder / part for part in ("images", "labels", "annotations", "unlabelled") if (folder / part).is_dir()]
     found += [path for part in parts for path in sorted(part.iterdir()) if path.is_file()]
     return [(path, f"{prefix}/{path.relative_to(folder).as_posix()}") for path in found]
 

@@ -20,13 +20,14 @@ _PROBLEMS = {
     "label out of range": "{has} boxes outside of the photo; their photos are left out",
     "zero area": "{has} boxes without area; their photos are left out",
     "class id unknown": "{has} class numbers that classes.txt does not have; their photos are left out",
-    "class unknown": "{has} classes that classes.txt does not have; their photos are left out",
+    "class unknown": "{has} classes that nothing names; their photos are left out",
     "malformed row": "{has} lines that are no box; their photos are left out",
     "malformed object": "{has} objects that are no box; their photos are left out",
     "unreadable label": "cannot be read; their photos are left out",
     "label without image": "{has} no photo",
     "not a JPEG or PNG": "{is_} no JPEG or PNG: nothing reads {them}",
     "picture in a subfolder": "{is_} in subfolders, where nothing looks",
+    "picture elsewhere": "{is_} outside of images/ and unlabelled/: nothing reads {them}",
     "second label format": "{is_} in a second format and not read",
 }
 _LABELS = {"label out of range", "zero area", "class id unknown", "class unknown", "malformed row", "malformed object"}
@@ -90,7 +91,7 @@ def _problems(problems: Sequence[Problem]) -> Iterator[Finding]:
         times = f" ({counts[kind]} in all)" if counts[kind] != len(names) else ""
         one = len(names) == 1
         text = words.format(is_="is" if one else "are", has="has" if one else "have", them="it" if one else "them")
-        if one:
+        if one and not times:
             text = text.replace("their photos are", "its photo is")
         yield Finding("look", kind, f"{_number(len(names), noun)} {text}{times}.", names)
 

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pipeline import labels
-from pipeline.dataset import Sample, Split, Survey, fingerprint, split
+from pipeline.dataset import SUFFIXES, Sample, Split, Survey, fingerprint, split
 from pipeline.errors import BadInput
 from pipeline.labels import Book, Page, Problem, Shares
-from pipeline.profile.rows import Part, Picture
-
-MOST_CLASSES = 1000
-"""Classes that are numbered where no classes.txt names them; a larger number in a label is a mistake."""
+from pipeline.profile.rows import PICTURES, Part, Picture
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Joined:
 
 def join(part: Part, seed: int = 0) -> Joined:
     """Set labels beside their pictures; `seed` is that of the split."""
-    book = _book(part)
+    book = labels.bind(part.labels.values(), part.classes)
     seen: list[Seen] = []
     first: dict[str, str] = {}
     for name in sorted(part.pictures):  # images/ comes before unlabelled/
@@ -85,16 +82,6 @@ def join(part: Part, seed: int = 0) -> Joined:
     survey = Survey(book.classes, samples, unlabelled=unlabelled)
     splits, unsplit = _split(survey, seed)
     return Joined(book, seen, _problems(part, book, seen), splits, unsplit, survey.version)
-
-
-def _book(part: Part) -> Book:
-    book = labels.bind(part.labels.values(), part.classes)
-    if book.format != "yolo" or part.classes is not None:
-        return book
-    used = [box.label for page in book.pages.values() for box in page.boxes if isinstance(box.label, int)]
-    known = [number for number in used if 0 <= number < MOST_CLASSES]
-    names = tuple(f"class {number}" for number in range(max(known, default=-1) + 1))
-    return Book(book.format, names, book.pages, book.problems)
 
 
 def _split(survey: Survey, seed: int) -> tuple[dict[str, Split], str]:
@@ -117,9 +104,14 @@ def _problems(part: Part, book: Book, seen: Sequence[Seen]) -> list[Problem]:
             found.append(Problem(each.name, "duplicate image", f"same bytes as {each.twin}"))
         found += each.problems
     found += [Problem(page.file, "label without image") for stem, page in book.pages.items() if stem not in stems]
-    for name in part.others:
-        inside = PurePosixPath(name).parts[0] in ("images", "unlabelled")
-        if inside and len(PurePosixPath(name).parts) > 1:
-            deep = len(PurePosixPath(name).parts) > 2
-            found.append(Problem(name, "picture in a subfolder" if deep else "not a JPEG or PNG"))
+    found += [Problem(name, kind) for name in part.others if (kind := _misplaced(name))]
     return sorted(set(found), key=lambda each: (each.kind, each.file, each.detail))
+
+
+def _misplaced(name: str) -> str:
+    """Why a file that nobody reads looks like a mistake; empty when it does not."""
+    path = PurePosixPath(name)
+    inside, picture = path.parts[0] in PICTURES and len(path.parts) > 1, path.suffix.lower() in SUFFIXES
+    if not inside:
+        return "picture elsewhere" if picture else ""
+    return "picture in a subfolder" if len(path.parts) > 2 else "not a JPEG or PNG"

@@ -43,15 +43,15 @@ def outliers(pictures: Sequence[Picture]) -> list[Outlier]:
     many = len(pictures) >= FEWEST
     levels = _scores(light, LEAST_LEVELS) if many else np.zeros(len(pictures))
     blur = _scores(np.log1p(sharp), LEAST_SHARPNESS) if many else np.zeros(len(pictures))
+    usual, typical = (round(float(np.median(values)), 1) for values in (light, sharp))
     found: list[tuple[float, Outlier]] = []
     for index, picture in enumerate(pictures):
-        look, usual = picture.look, round(float(np.median(light)), 1)
+        look = picture.look
         if look.brightness < BLACK or look.dark > CLIPPED or levels[index] < -FAR:
             found.append((levels[index], Outlier(picture.name, "dark", look.brightness, usual)))
         elif look.brightness > WHITE or look.bright > CLIPPED or levels[index] > FAR:
             found.append((-levels[index], Outlier(picture.name, "bright", look.brightness, usual)))
         elif blur[index] < -FAR:
-            typical = round(float(np.median(sharp)), 1)
             found.append((blur[index], Outlier(picture.name, "blurred", look.sharpness, typical)))
     found.sort(key=lambda each: (each[1].kind, each[0], each[1].name))
     return [each for _, each in found]

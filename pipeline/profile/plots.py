@@ -151,8 +151,11 @@ def _light(axes: Any, data: Joined, numbers: Numbers) -> None:
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     marks = [step * 10**power for power in range(6) for step in (1, 2, 5) if low <= step * 10**power <= high]
-    axes.set_yticks(marks, [f"{mark:,}" for mark in marks])
-    axes.minorticks_off()
+    if len(marks) > 1:
+        axes.set_yticks(marks, [f"{mark:,}" for mark in marks])
+        axes.minorticks_off()
+    else:
+        axes.set_yscale("linear")
     axes.set_xlabel("brightness, grey levels", fontsize=8.5, color=INK)
     axes.set_ylabel("sharpness", fontsize=8.5, color=INK)
 

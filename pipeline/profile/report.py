@@ -50,13 +50,15 @@ def facts(data: Joined, numbers: Numbers) -> list[tuple[str, str]]:
     sizes = ", ".join(f"{width} × {height} ({times:,})" for width, height, times in numbers.sizes[:3])
     more = f" and {len(numbers.sizes) - 3} more" if len(numbers.sizes) > 3 else ""
     rows = [
-        ("Usable", f"{numbers.usable:,} of {numbers.found - numbers.unlabelled:,}"),
+        (
+            "Usable",
+            f"{numbers.usable:,} of {numbers.found - numbers.unlabelled:,}, {_count(numbers.flights, 'flight')}",
+        ),
         (
             "Size",
             f"{_bytes(numbers.bytes)}, {', '.join(numbers.formats)}" if numbers.formats else _bytes(numbers.bytes),
         ),
         ("Pixels", sizes + more),
-        ("Flights", f"{numbers.flights:,}"),
         ("Labels", _labels(data, numbers)),
         ("Unlabelled", f"{numbers.unlabelled:,} for the drift baseline" if numbers.unlabelled else ""),
     ]

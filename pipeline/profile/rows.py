@@ -10,11 +10,11 @@ import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline import labels
+from pipeline import label_files
 from pipeline.dataset import SUFFIXES
 from pipeline.errors import BadInput
 from pipeline.labels import Box, LabelFile, Page, Problem
@@ -50,16 +50,16 @@ class Part:
 def rows(names: Iterable[str], read: Callable[[str], bytes], threads: int = 1) -> Part:
     """Look at files. `read` gives a file's bytes by its name; it is called from `threads` threads."""
     known = sorted(name for name in names if not any(piece.startswith(".") for piece in PurePosixPath(name).parts))
-    wanted = [name for name in known if is_picture(name) or labels.kind(name) or name == CLASSES]
+    wanted = [name for name in known if is_picture(name) or label_files.kind(name) or name == CLASSES]
 
     def one(name: str) -> Part:
         data = read(name)
         if is_picture(name):
             return Part(pictures={name: Picture(name, len(data), hashlib.sha256(data).hexdigest(), look(data))})
         if name != CLASSES:
-            return Part(labels={name: labels.parse(name, data)})
+            return Part(labels={name: label_files.parse(name, data)})
         try:
-            return Part(classes=labels.class_names(data))
+            return Part(classes=label_files.class_names(data))
         except BadInput as error:
             return Part(problems=frozenset({Problem(name, "unreadable classes", error.message)}))
 
@@ -88,13 +88,13 @@ def is_picture(name: str) -> bool:
 def dump(part: Part) -> bytes:
     """The part as JSON."""
     body = {
-        "pictures": [asdict(part.pictures[name]) for name in sorted(part.pictures)],
-        "labels": [asdict(part.labels[name]) for name in sorted(part.labels)],
+        "pictures": [part.pictures[name] for name in sorted(part.pictures)],
+        "labels": [part.labels[name] for name in sorted(part.labels)],
         "others": sorted(part.others),
         "classes": part.classes,
-        "problems": [asdict(problem) for problem in sorted(part.problems, key=lambda each: each.file)],
+        "problems": sorted(part.problems, key=lambda each: each.file),
     }
-    return json.dumps(body, separators=(",", ":")).encode()
+    return json.dumps(body, separators=(",", ":"), default=vars).encode()  # a row is its fields
 
 
 def load(data: bytes) -> Part:

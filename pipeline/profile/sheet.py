@@ -15,9 +15,11 @@ from pipeline.labels import Shares
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-TILE, ACROSS, GAP = 400, 3, 12
-"""Pixels of a tile's square; tiles in a row; pixels between them. 1,248 pixels across, twice what a message shows."""
-NAME, WHY, KEY = 22, 19, 22
+TILE, GAP = 400, 12
+"""Pixels of a tile's square, and between tiles: twice what a message shows."""
+FEW = 9
+"""Tiles up to which a row has three; with more it has four, or a message shows the sheet too small."""
+NAME, WHY, KEY = 26, 22, 26
 """Pixels of the letters: a photo's name, why it is there, the key of the colours."""
 PAPER, INK, FAINT, ALARM, GROUND = "white", "#1d2530", "#6a7280", "#c2410c", "#e8eaee"
 QUALITY = 85
@@ -43,16 +45,17 @@ def sheet(tiles: Sequence[Tile], classes: Sequence[str]) -> bytes:
         raise ValueError("there is no photo to show")
     colours = class_colours(classes)
     used = [classes[number] for number in sorted({box[0] for tile in tiles for box in tile.boxes})]
-    width = ACROSS * TILE + (ACROSS + 1) * GAP
+    across = 3 if len(tiles) <= FEW else 4
+    width = across * TILE + (across + 1) * GAP
     key = _key(used, colours, width)
     captions = NAME + WHY + 18 if any(tile.why for tile in tiles) else NAME + 12
-    rows = -(-len(tiles) // ACROSS)
+    rows = -(-len(tiles) // across)
     photos = [_drawn(tile, classes, colours) for tile in tiles]
     height = max(photo.height for photo in photos)
     canvas = Image.new("RGB", (width, key.height + GAP + rows * (height + captions + GAP)), PAPER)
     canvas.paste(key, (0, 0))
     for number, (tile, photo) in enumerate(zip(tiles, photos, strict=True)):
-        row, column = divmod(number, ACROSS)
+        row, column = divmod(number, across)
         x, y = GAP + column * (TILE + GAP), key.height + GAP + row * (height + captions + GAP)
         canvas.paste(GROUND, (x, y, x + TILE, y + height))
         canvas.paste(photo, (x + (TILE - photo.width) // 2, y + (height - photo.height) // 2))

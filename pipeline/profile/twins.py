@@ -42,8 +42,9 @@ def near(fingerprints: Sequence[str]) -> list[list[int]]:
 def _alike(column: NDArray[np.uint16]) -> list[NDArray[np.int64]]:
     """Groups of at least two rows that have one value."""
     order = np.argsort(column, kind="stable")
-    cuts = np.flatnonzero(np.diff(column[order])) + 1
-    return [group for group in np.split(order, cuts) if len(group) > 1]
+    edges = np.concatenate([[0], np.flatnonzero(np.diff(column[order])) + 1, [len(order)]])
+    several = np.flatnonzero(np.diff(edges) > 1)
+    return [order[edges[each] : edges[each + 1]] for each in several]
 
 
 def _link(root: NDArray[np.int64], rows: NDArray[np.uint16], members: NDArray[np.int64]) -> None:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import cv2
 
-from pipeline.errors import BadInput, Unavailable
+from pipeline.errors import Unavailable
 from pipeline.profile.findings import Finding, findings
 from pipeline.profile.joined import Joined, Seen, join
 from pipeline.profile.numbers import Numbers, count
@@ -52,7 +52,7 @@ def main(container: Container) -> str:
         _put(home, me, part)
         if me != hosts[0]:
             return f"{me} looked at {len(part.pictures)} photos."
-        part = together([_fetched(home, host) for host in hosts])
+        part = together(_gathered(home, hosts))
     folder = container.output("profile")
 
     def photo(name: str) -> bytes:
@@ -122,19 +122,21 @@ def _put(home: str, host: str, part: Part) -> None:
     _s3().put_object(Bucket=bucket, Key=key, Body=gzip.compress(dump(part), mtime=0))
 
 
-def _fetched(home: str, host: str) -> Part:
-    """A machine's part, once it is there. Raises `Unavailable` when it does not come."""
-    from botocore.exceptions import ClientError
+def _gathered(home: str, hosts: Sequence[str]) -> list[Part]:
+    """The parts of all machines, once they are there. Raises `Unavailable` when one does not come.
 
+    Listed, not simply read: to who may not list a whole bucket, S3 says of a missing object that it is forbidden.
+    """
     deadline = time.monotonic() + WAIT_S
+    bucket, prefix = _place(f"{home}/")
     while True:
-        try:
-            return load(gzip.decompress(_s3_read(f"{home}/{host}.json.gz")))
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NoSuchKey", "404"):
-                raise BadInput(f"The part of {host} cannot be read: {error}") from error
+        found = _s3().list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", ())
+        missing = {f"{prefix}{host}.json.gz" for host in hosts} - {row["Key"] for row in found}
+        if not missing:
+            return [load(gzip.decompress(_s3_read(f"{home}/{host}.json.gz"))) for host in hosts]
         if time.monotonic() > deadline:
-            raise Unavailable(f"{host} has not delivered its part after {WAIT_S / 60:.0f} min.", "Profile it again.")
+            late = ", ".join(host for host in hosts if f"{prefix}{host}.json.gz" in missing)
+            raise Unavailable(f"No part came from {late} in {WAIT_S / 60:.0f} min.", "Profile it again.")
         time.sleep(LOOK_S)
 
 

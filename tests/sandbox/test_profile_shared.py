@@ -41,8 +41,14 @@ def ran(cloud: Cloud, folder: Path) -> Callable[[int], dict[str, bytes]]:
         s3.put_object(Bucket=NAMES.data_bucket, Key=f"survey/{name}", Body=(folder / name).read_bytes())
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName="groundcrew-dev-execution", AssumeRolePolicyDocument=policy(trust))
-    allow = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
-    iam.put_role_policy(RoleName="groundcrew-dev-execution", PolicyName="work", PolicyDocument=policy(allow))
+    own, photos = (f"arn:aws:s3:::{bucket}" for bucket in (NAMES.bucket, NAMES.data_bucket))
+    below = {"StringLike": {"s3:prefix": "dev/*"}}  # as the real role's: a missing object is then a forbidden one
+    allow = [
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{own}/dev/*"},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": own, "Condition": below},
+        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": [photos, f"{photos}/*"]},
+    ]
+    iam.put_role_policy(RoleName="groundcrew-dev-execution", PolicyName="work", PolicyDocument=policy(*allow))
     code = source.code()
     s3.put_object(Bucket=NAMES.bucket, Key=code.key("dev"), Body=code.data)
     what = profiles.folder(s3, NAMES, "survey/")

@@ -184,6 +184,20 @@ def test_how_many_machines_depends_on_the_photos() -> None:
     assert of(3, whole=False) == profiles.MOST_INSTANCES
 
 
+def test_a_folder_too_large_to_list_gets_all_machines_and_a_place_of_its_own(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "MOST_OBJECTS", 5)
+    account = Account(uploaded(folder))
+    reply = account.ask("dataset profile", "one")
+    assert "more than" in reply.title
+    cluster = account.started()["ProcessingResources"]["ClusterConfig"]
+    assert (cluster["InstanceCount"], cluster["VolumeSizeInGB"]) == (8, profiles.LARGEST_VOLUME_GB)
+    account.ask("dataset profile", "two")
+    first, second = account.sagemaker.requests("create_processing_job")
+    assert first["ProcessingOutputConfig"] != second["ProcessingOutputConfig"]
+
+
 def test_a_job_that_runs_already_is_joined(folder: Path) -> None:
     account = Account(uploaded(folder))
     account.running = [{"ProcessingJobArn": NAMES.arn("sagemaker", "processing-job/groundcrew-dev-profile-x-1")}]
@@ -227,7 +241,7 @@ def test_the_message_becomes_the_profile_with_the_photos_below_it(folder: Path, 
     reply, done = live(finished(folder, tmp_path))
     assert done
     assert reply.title == "Data set survey/: 16 photos, 32 objects of 2 classes"
-    assert reply.text == "Nothing stands out: every photo and label can be used."
+    assert reply.text[0] == "Nothing stands out: every photo and label can be used."
     assert reply.picture
     assert reply.picture.data.startswith(b"\x89PNG")
     assert "boat 16" in reply.picture.alt

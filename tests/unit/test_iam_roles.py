@@ -183,6 +183,30 @@ CASES = [
     ),
     ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/explain/v3-x/y/analysis_result/analysis.json", {}, YES),
     ("stakeholder", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-explain-v3-x"), {}, NO),
+    # so is a data set's profile; which data runs have used is for everybody who may see the environment
+    ("data-scientist", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-profile-x"), {}, YES),
+    ("data-scientist", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-other-x"), {}, NO),
+    (
+        "data-scientist",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-staging-profile-x"),
+        {},
+        NO,
+    ),
+    ("data-scientist", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/profiles/x/result/profile.json", {}, NO),
+    ("data-scientist", "s3:PutObject", f"arn:aws:s3:::{BUCKET}/dev/data/x/manifest.json", {}, NO),
+    ("ml-engineer", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-staging-profile-x"), {}, YES),
+    (
+        "ml-engineer",
+        "sagemaker:CreateProcessingJob",
+        sagemaker("processing-job/groundcrew-prod-profile-x"),
+        APPROVED,
+        NO,
+    ),
+    ("stakeholder", "sagemaker:CreateProcessingJob", sagemaker("processing-job/groundcrew-dev-profile-x"), {}, NO),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/data/x/summary.json", {}, YES),
+    ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/profiles/x/result/photos.csv", {}, NO),
+    ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/profiles/x/result/profile.json", {}, YES),
     # an ML engineer promotes and changes production only with an approval
     (
         "ml-engineer",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import dataset, labels
+from pipeline import dataset, label_files, labels
 from pipeline.errors import BadInput
 from pipeline.labels import Box, Problem
 
@@ -43,7 +43,7 @@ def coco(*boxes: tuple[int, list[float]], **more: Any) -> bytes:
 
 def read(name: str, data: bytes, classes: tuple[str, ...] | None = None) -> tuple[Any, list[Problem]]:
     """Boxes and problems of the one page of a file, for a picture of SIZE."""
-    file = labels.parse(name, data)
+    file = label_files.parse(name, data)
     book = labels.bind([file], classes)
     (page,) = book.pages.values()
     boxes, problems = labels.resolved(page, book.classes, SIZE)
@@ -75,7 +75,7 @@ def test_the_same_boxes_come_out_of_all_three_formats() -> None:
     ],
 )
 def test_a_label_is_known_by_place_and_ending(name: str, expected: str | None) -> None:
-    assert labels.kind(name) == expected
+    assert label_files.kind(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_a_bad_coco_box_is_named(box: tuple[int, list[float]], kind: str) -> Non
     ],
 )
 def test_what_cannot_be_read_is_a_problem_and_no_exception(name: str, data: bytes) -> None:
-    file = labels.parse(name, data)
+    file = label_files.parse(name, data)
     problems = [*file.problems, *(problem for page in file.pages for problem in page.problems)]
     assert [problem.kind for problem in problems] == ["unreadable label"]
 
@@ -122,7 +122,7 @@ def test_xml_that_declares_entities_is_refused_unread() -> None:
     )
     outside = b'<!DOCTYPE a SYSTEM "file:///etc/passwd"><annotation/>'
     for data in (bomb, outside):
-        (page,) = labels.parse("annotations/a.xml", data).pages
+        (page,) = label_files.parse("annotations/a.xml", data).pages
         assert "document type declaration" in page.problems[0].detail
 
 
@@ -145,8 +145,10 @@ def test_two_formats_are_one_too_many_for_a_training_and_a_problem_for_a_profile
     (tmp_path / "labels" / "f1_1.txt").write_text("0 0.5 0.5 0.1 0.1")
     (tmp_path / "annotations" / "f1_1.xml").write_bytes(voc(("car", 0, 0, 9, 9)))
     with pytest.raises(BadInput, match="labels in voc and yolo"):
-        labels.read(tmp_path)
-    files = [labels.parse(name, (tmp_path / name).read_bytes()) for name in ("annotations/f1_1.xml", "labels/f1_1.txt")]
+        label_files.read(tmp_path)
+    files = [
+        label_files.parse(name, (tmp_path / name).read_bytes()) for name in ("annotations/f1_1.xml", "labels/f1_1.txt")
+    ]
     book = labels.bind(files, ("boat",))
     assert (book.format, book.problems[0].kind) == ("yolo", "second label format")
 
@@ -168,7 +170,7 @@ def test_any_box_survives_the_way_through_pixels(boxes: list[tuple[float, float,
 @given(st.binary(max_size=200), st.sampled_from(["labels/a.txt", "annotations/a.xml", "annotations/a.json"]))
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_make_a_parser_fall_over(data: bytes, name: str) -> None:
-    file = labels.parse(name, data)
+    file = label_files.parse(name, data)
     for page in labels.bind([file], ("boat",)).pages.values():
         labels.resolved(page, ("boat",), SIZE)
 
@@ -196,5 +198,5 @@ def test_a_training_reads_coco_and_voc(tmp_path: Path, form: str) -> None:
 
 
 def test_box_is_what_the_file_says() -> None:
-    (page,) = labels.parse("labels/a.txt", b"0 0.5 0.5 0.1 0.2").pages
+    (page,) = label_files.parse("labels/a.txt", b"0 0.5 0.5 0.1 0.2").pages
     assert page.boxes == (Box(0, 0.5, 0.5, 0.1, 0.2, "line 1: 0 0.5 0.5 0.1 0.2"),)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import warnings
 from collections.abc import Callable
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from pipeline import dataset
+from pipeline.errors import Unavailable
 from pipeline.profile.findings import Finding, findings
 from pipeline.profile.joined import Joined, join
 from pipeline.profile.look import look
@@ -26,6 +29,7 @@ from pipeline.profile.report import report
 from pipeline.profile.rows import Part, Picture, dump, load, rows, together
 from pipeline.profile.sheet import Tile, printable, sheet
 from pipeline.profile.twins import NEAR, near
+from pipeline.steps import profile as step
 from pipeline.steps.profile import write
 from tests.unit.photos import encoded, names, scene, survey
 
@@ -112,6 +116,37 @@ def test_it_names_the_version_that_a_training_would_use(messy: Path, tmp_path: P
     assert join(whole(survey(tmp_path))).version == dataset.read(tmp_path).version
 
 
+class Shelf:
+    """An S3 on which the second machine's part lies only at the third look."""
+
+    def __init__(self, parts: dict[str, bytes]) -> None:
+        self.parts, self.looks = parts, 0
+
+    def list_objects_v2(self, *, Bucket: str, Prefix: str) -> dict[str, object]:
+        self.looks += 1
+        there = sorted(self.parts)[: None if self.looks > 2 else 1]
+        return {"Contents": [{"Key": Prefix + name} for name in there]}
+
+    def get_object(self, *, Bucket: str, Key: str) -> dict[str, object]:
+        assert self.looks > 2, "a part was read before it was there"
+        return {"Body": io.BytesIO(self.parts[Key.rpartition("/")[2]])}
+
+
+def test_the_first_machine_waits_for_the_others_and_says_who_is_missing(
+    messy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, expected = parts(messy)
+    shares = {"algo-1": together(alone[::2]), "algo-2": together(alone[1::2])}
+    shelf = Shelf({f"{host}.json.gz": gzip.compress(dump(part)) for host, part in shares.items()})
+    monkeypatch.setattr(step, "_s3", lambda: shelf)
+    monkeypatch.setattr(step, "LOOK_S", 0.0)
+    assert told(join(together(step._gathered("s3://b/parts", list(shares))))) == expected
+    assert shelf.looks == 3
+    monkeypatch.setattr(step, "WAIT_S", 0.0)
+    with pytest.raises(Unavailable, match="No part came from algo-3"):
+        step._gathered("s3://b/parts", ["algo-1", "algo-2", "algo-3"])
+
+
 # --- what it finds --------------------------------------------------------------------------------------------------
 
 
@@ -174,6 +209,10 @@ def one_flight(folder: Path) -> None:
     survey(folder, flights=1)
 
 
+def exported(folder: Path) -> None:
+    survey(folder / "train")
+
+
 def small(folder: Path) -> None:
     survey(folder, row="0 0.5 0.5 0.005 0.005")
 
@@ -187,6 +226,7 @@ def small(folder: Path) -> None:
         (no_names, "stop", "no classes", "classes have no names"),
         (one_class, "note", "one class", "boat is the only class"),
         (one_flight, "stop", "no split", "train, validation and test need one scene each"),
+        (exported, "look", "picture elsewhere", "16 photos are outside of images/ and unlabelled/"),
         (small, "look", "small objects", "50% of the objects are smaller than 8 px"),
     ],
 )
@@ -327,7 +367,7 @@ def test_hostile_names_are_shown_and_not_obeyed(tmp_path: Path) -> None:
 def test_the_sheet_draws_boxes_in_the_classes_colours_and_survives_broken_photos() -> None:
     tile = Tile(encoded(scene(1, 400, 300)), "images/f1_1.jpg", "why", ((0, 0.5, 0.5, 0.5, 0.5),))
     data = sheet([tile, Tile(b"torn", "images/f1_2.jpg"), tile, tile], ["boat"])
-    with Image.open(__import__("io").BytesIO(data)) as picture:
+    with Image.open(io.BytesIO(data)) as picture:
         assert picture.width == 1248
         assert picture.height > 2 * 300
     with pytest.raises(ValueError, match="no photo"):
