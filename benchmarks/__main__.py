@@ -27,6 +27,7 @@ MODULES = (
     "alerts_kill",
     "features",
     "drift",
+    "cost_estimate",
 )
 
 

@@ -149,7 +149,7 @@ def _wanted(record: Record, request: Mapping[str, Any], status: str) -> bool:
 
 
 def _aware(value: Any) -> Any:
-    """moto reads moments of a request without their zone: they are UTC."""
+    """Moto reads moments of a request without their zone: they are UTC."""
     return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
