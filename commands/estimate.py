@@ -318,7 +318,8 @@ def _row(part: Part) -> tuple[str, ...]:
     if part.time is None:
         month = "unknown" if part.rate is None else f"{money(part.rate * part.use.instances * MONTH_H)} a month"
         return part.use.step, part.use.instance_type, rate, "until deleted", month, "price list"
-    time = f"{duration(part.time.low)} to {duration(part.time.high)}"
+    shortest, longest = duration(part.time.low), duration(part.time.high)
+    time = longest if shortest == longest else f"{shortest} to {longest}"
     cost = money_range(part.money.low, part.money.high) if part.money else "unknown"
     origin = f"{part.runs} run{'s' if part.runs > 1 else ''}" if part.runs else "typical time"
     return part.use.step, part.use.instance_type, rate, time, cost, origin

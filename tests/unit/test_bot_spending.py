@@ -33,6 +33,10 @@ def world(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
+def row_of(world: World, id: str | None) -> approvals.ApprovalRow:
+    return approvals.get(world.engine, id or "")
+
+
 def costs(world: World, per_hour: str | None) -> None:
     """The list price of an hour; the job is thought to take one, three at most."""
     with world.engine.begin() as connection:
@@ -77,7 +81,7 @@ def test_above_the_second_limit_somebody_else_agrees_and_whoever_asked_starts_it
     assert (asked.outcome, world.done) == (Outcome.PENDING_APPROVAL, [])
     assert "20.00 USD" in shown(asked)["Estimated cost"]
     assert "you can start it" in str(asked.text)
-    row = approvals.get(world.engine, asked.approval or "")
+    row = row_of(world, asked.approval)
     assert (row.role, row.requester) == ("ml-engineer", "U0DS1")
     world.declare("approve", lambda ctx: deciding.decide(ctx, row, approve=True), changes=True)
     agreed = world.type("approve", user="U0ML1")
@@ -86,7 +90,7 @@ def test_above_the_second_limit_somebody_else_agrees_and_whoever_asked_starts_it
     assert world.done == []
     assert world.type("train --yes").title == "training"
     assert world.done == ["train as U0DS1"]
-    assert approvals.get(world.engine, row.id).state == "consumed"
+    assert row_of(world, row.id).state == "consumed"
     assert world.type("train --yes").outcome is Outcome.PENDING_APPROVAL  # it was for once
 
 
@@ -116,7 +120,7 @@ def test_an_agreement_is_void_when_it_would_cost_more_than_was_shown(world: Worl
         return
     assert (reply.outcome, world.done) == (Outcome.ERROR, [])
     assert "more than was agreed to" in reply.title
-    assert approvals.get(world.engine, row.id).state == "void"
+    assert row_of(world, row.id).state == "void"
 
 
 def test_an_agreement_covers_what_lies_within_what_was_shown(world: World) -> None:
@@ -134,7 +138,7 @@ def test_an_approval_for_another_reason_binds_the_price_too(world: World, price:
     costs(world, price)
     assert approve(world, asked.approval or "").outcome is Outcome.ERROR
     assert world.done == []
-    assert approvals.get(world.engine, asked.approval or "").state == "void"
+    assert row_of(world, asked.approval).state == "void"
 
 
 def test_an_approval_for_another_reason_is_enough_whatever_it_costs(world: World) -> None:

@@ -149,6 +149,7 @@ def test_training_is_scaled_by_epochs_photos_and_image_size(books: Books, line: 
 def test_the_endpoint_of_dev_counts_where_none_serves_yet(books: Books) -> None:
     first = books.ask("pipeline run")
     assert [part.use.instance_type for part in first.parts if part.use.stays] == ["ml.m5.large"]
+    assert first.cheaper == []  # a run cannot choose on what it is served
     assert first.counted == pytest.approx(first.total.high + Decimal("0.115") * 24)  # type: ignore[union-attr]
     books.serves("ml.m5.large")
     assert not [part for part in books.ask("pipeline run").parts if part.use.stays]
