@@ -18,7 +18,7 @@ from commands import approvals as deciding
 from commands.command import Approval, Command, Context, Person, Plan, command
 from commands.estimate import Limits
 from commands.reply import Audience, Fact, Follow, Outcome, Reply
-from pipeline.errors import BadInput, NotFound, Refused
+from pipeline.errors import BadInput, NotFound, Refused, Unavailable
 from pipeline.names import Names
 from pipeline.tracking import Tracking
 from state import approvals, audit, grants, invocations
@@ -54,9 +54,12 @@ class Place:
         def client(service: str) -> Any:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": f"no {service}: not authorized"}}, "GetIt")
 
+        def eyes(service: str) -> Any:
+            raise Unavailable(f"{service} does not answer")
+
         return Context(
             case.person, case.asked.id, Names("1", "r"), client, Tracking(""), self.engine, case.asked.channel,
-            tags.get("approval"), notify=self.notify, eyes=client,
+            tags.get("approval"), notify=self.notify, eyes=eyes,
         )  # fmt: skip
 
 
