@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from decimal import Decimal
 
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 
 from benchmarks.figures import Figure, Figures, main, sandbox, say
-from sandbox.person import Person, Slack
+from pipeline.definition import JOBS
+from pipeline.names import Names
+from sandbox.environment import ACCOUNT, REGION
+from sandbox.person import Person, Slack, buttons
 from sandbox.record import Record
 from state import database, estimates, jobs
 from state.estimates import EstimateRow
-from state.jobs import Job
 
 LINE = "pipeline run"
 BEFORE = 3
@@ -30,9 +32,7 @@ def measure() -> Figures:
         slack = Slack(Record(state).url())
         engine = database.engine(Record(state).read("settings.json")["DATABASE_URL"])
         for number in range(BEFORE + 1):
-            run(slack.person("U0DS1"))
-            with engine.begin() as connection:
-                told, spent = last(connection)
+            told, spent = counted(engine, run(slack.person("U0DS1")))
             say(
                 f"run {number + 1}: estimated {told.low} to {told.high}, cost {spent:.6f} {told.currency}; {told.basis}"
             )
@@ -43,31 +43,28 @@ def measure() -> Figures:
     return {"cost.estimate_gap": Figure(float(abs(told.expected - spent) / spent), "share")}
 
 
-def run(person: Person) -> None:
-    """A whole run, until its message has the last word about its cost."""
+def run(person: Person) -> str:
+    """A whole run, as a person starts it; returns the execution's ARN when it has succeeded."""
     live = person.asks(LINE, "Training run", "in dev")
+    id = buttons(live)["Stop"].split()[2]
     person.sees("in dev: done", ts=live["ts"], seconds=600)
+    return Names(ACCOUNT, REGION).arn("sagemaker", f"pipeline/groundcrew-dev-detector/execution/{id}")
+
+
+def counted(engine: Engine, execution: str) -> tuple[EstimateRow, Decimal]:
+    """A run's estimate and what its jobs cost, when all of them are in the books."""
     deadline = time.monotonic() + COUNTED_S
-    while (
-        "Cost so far" in (said := person.sees("in dev: done", ts=live["ts"], seconds=30)["words"]) or "Cost" not in said
-    ):
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"what the run cost is not told: {said}")
+    while time.monotonic() < deadline:
+        with engine.begin() as connection:
+            rows, told = jobs.of_execution(connection, execution), estimates.of_subject(connection, execution)
+        costs = [row.cost(row.ended_at) for row in rows if row.ended_at is not None]
+        if told and len(costs) == len(JOBS):
+            known = [cost for cost in costs if cost is not None]
+            if len(known) < len(costs):
+                raise RuntimeError("a job of the run has no price")
+            return told[-1], sum(known, Decimal(0))
         time.sleep(0.5)
-    time.sleep(10)  # the last job's record may come a look after the run's own end
-
-
-def last(connection: Connection) -> tuple[EstimateRow, Decimal]:
-    """The newest run's estimate and what its jobs cost."""
-    execution = max((row for row in _jobs(connection)), key=lambda row: row.started_at).execution or ""
-    costs = [row.cost(row.ended_at or row.started_at) for row in jobs.of_execution(connection, execution)]
-    if None in costs or not costs:
-        raise RuntimeError("a job of the run has no price")
-    return estimates.of_subject(connection, execution)[-1], sum((each for each in costs if each), Decimal(0))
-
-
-def _jobs(connection: Connection) -> list[Job]:
-    return [row for row in jobs.like(connection, "Train", "ml.c5.xlarge", 10) if row.execution]
+    raise RuntimeError(f"the jobs of {execution} are not in the books: {[row.name for row in rows]}")
 
 
 if __name__ == "__main__":
