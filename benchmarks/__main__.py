@@ -29,6 +29,7 @@ MODULES = (
     "drift",
     "profile",
     "cost",
+    "cost_estimate",
 )
 
 

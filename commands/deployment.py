@@ -44,6 +44,8 @@ CREATE = (
     Need(("cloudformation:CreateStack", "cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
     Need(("s3:PutObject", "s3:GetObject"), "arn:aws:s3:::{bucket}/{env}/code/*"),
     Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
+    # A version that was trained here and not promoted lies with its run.
+    Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/runs/*/model.tar.gz"),
     PASS,
 )
 UPDATE = (

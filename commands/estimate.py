@@ -19,7 +19,7 @@ from commands.command import Command, Context, Spend, Use, command
 from commands.parsing import parse
 from commands.pricing import hourly
 from commands.reply import Action, Code, Fact, Reply, Table
-from commands.wording import duration, money, money_range
+from commands.wording import duration, exact, money, money_range
 from pipeline import estimate as rule
 from pipeline.errors import BadInput, Refused, Unavailable
 from pipeline.estimate import NOTHING, Money, Past, Seconds
@@ -57,8 +57,13 @@ class Part:
     price: PriceRow | None
     time: Seconds | None = None
     runs: int = 0
-    cut: bool = False
-    """It would take longer than SageMaker lets it run."""
+    needs_s: float = 0.0
+    """What it is expected to take if it were let."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether runs like it tell that SageMaker will stop it before it is done."""
+        return self.runs > 0 and self.needs_s > self.use.most_s
 
     @property
     def money(self) -> Money | None:
@@ -114,10 +119,15 @@ class Estimate:
         return known + self.per_hour * DAY_H
 
     def level(self, limits: Limits) -> Level:
-        """Whether somebody has to be asked. An unknown price is asked about too, unless the list is just silent."""
+        """Whether somebody has to be asked.
+
+        An unknown price is asked about too, unless the list is just silent, and so is what would end before it is done.
+        """
         if self.counted > limits.approval:
             return "approval"
-        return "confirmation" if self.counted > limits.confirm or (self.unknown and not self.silent) else "nothing"
+        in_vain = any(part.cut for part in self.parts)
+        asks = self.counted > limits.confirm or in_vain or (self.unknown and not self.silent)
+        return "confirmation" if asks else "nothing"
 
     @property
     def basis(self) -> str:
@@ -240,7 +250,7 @@ def _part(ctx: Context, use: Use, price: PriceRow | None, work: Mapping[str, int
         found = jobs.like(connection, use.step, use.instance_type, HISTORY)
     past = _history(found, use, work)
     time = rule.from_history(past, 1.0) if past else rule.typical(use.seconds)
-    return Part(use, price, time.at_most(use.most_s), len(past), cut=time.expected > use.most_s)
+    return Part(use, price, time.at_most(use.most_s), len(past), time.expected)
 
 
 def _history(found: Sequence[Job], use: Use, work: Mapping[str, int]) -> list[Past]:
@@ -262,8 +272,9 @@ def _cheaper(ctx: Context, found: Estimate, spend: Spend) -> list[str]:
     said = [words for part in found.parts for words in _smaller(ctx, part)]
     cut = next((part for part in found.jobs if part.cut), None)
     if cut is not None:
-        said.append(f"{cut.use.step} would be stopped after {duration(cut.use.most_s)}: do less at once")
-    if spend.less and found.total and (cut or found.total.expected >= WORTH_SAYING):
+        limit = duration(cut.use.most_s)
+        said.append(f"do less at once: {cut.use.step} needs about {duration(cut.needs_s)} and is stopped after {limit}")
+    if spend.less and found.total and found.total.expected >= WORTH_SAYING:
         less = _priced(ctx, spend.uses, {**spend.work, **spend.less[1]}).total
         if less is not None and less.expected < found.total.expected:
             said.append(
@@ -293,7 +304,7 @@ def _monthly(estimate: Estimate) -> str:
         return f"unknown: {_why(estimate)}"
     rate, currency = estimate.per_hour, estimate.currency
     types = ", ".join(part.use.instance_type for part in estimate.parts if part.use.stays)
-    return f"{money(rate * MONTH_H, currency)} until it is deleted ({types}, {money(rate)} an hour)"
+    return f"{money(rate * MONTH_H, currency)} until it is deleted ({types}, {exact(rate)} an hour)"
 
 
 def _why(estimate: Estimate) -> str:
@@ -303,11 +314,12 @@ def _why(estimate: Estimate) -> str:
 
 
 def _row(part: Part) -> tuple[str, ...]:
-    rate = "unknown" if part.rate is None else money(part.rate, part.price.currency if part.price else "")
+    rate = "unknown" if part.rate is None else exact(part.rate)
     if part.time is None:
         month = "unknown" if part.rate is None else f"{money(part.rate * part.use.instances * MONTH_H)} a month"
         return part.use.step, part.use.instance_type, rate, "until deleted", month, "price list"
-    time = f"{duration(part.time.low)} to {duration(part.time.high)}"
+    shortest, longest = duration(part.time.low), duration(part.time.high)
+    time = longest if shortest == longest else f"{shortest} to {longest}"
     cost = money_range(part.money.low, part.money.high) if part.money else "unknown"
     origin = f"{part.runs} run{'s' if part.runs > 1 else ''}" if part.runs else "typical time"
     return part.use.step, part.use.instance_type, rate, time, cost, origin

@@ -64,7 +64,8 @@ def spends(ctx: Context, *, env: Environment, epochs: int, image_size: int, max_
     work = {"epochs": epochs, "image_size": image_size, **({"photos": max_images} if max_images else {})}
     uses = [_use(step, work) for step in definition.JOBS if step != "Deploy" or env == "dev"]
     if env == "dev":
-        uses += deploying.additional(ctx, env, deployment.INSTANCE_TYPE)
+        # Its instance type is not this line's to choose: nothing smaller is offered.
+        uses += [replace(use, instead=()) for use in deploying.additional(ctx, env, deployment.INSTANCE_TYPE)]
     half = epochs // 2
     return Spend(uses, work, less=(f"--epochs {half}", {"epochs": half}) if half else None)
 

@@ -41,8 +41,6 @@ def _plan(ctx: Context, *, env: Environment, yes: bool) -> Plan:
     needs=[
         *deploying.CREATE,
         Need("cloudformation:DescribeStackEvents", deploying.STACK),
-        # A version that was trained here and not promoted lies with its run.
-        Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/runs/*/model.tar.gz"),
     ],
     changes=True,
     audience=Audience.CHANNEL,

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from commands.command import Context
 from commands.reply import Fact
-from commands.wording import money, money_range
+from commands.wording import exact, money, money_range
 from state import estimates, jobs
 from state.estimates import EstimateRow
 from state.jobs import Job
@@ -43,7 +43,7 @@ def of_endpoint(ctx: Context, name: str) -> list[Fact]:
         return [Fact("Cost", f"unknown: the AWS price list has no price for {rows[0].instance_type} here")]
     rate = sum((row.per_hour * row.instances for row in rows if row.per_hour), Decimal(0))
     spent = money(sum(known, Decimal(0)))
-    return [Fact("Cost", f"{money(rate, rows[0].currency or '')} an hour until it is deleted, {spent} so far")]
+    return [Fact("Cost", f"{exact(rate)} {rows[0].currency} an hour until it is deleted, {spent} so far")]
 
 
 def _facts(rows: Sequence[Job], told: Sequence[EstimateRow], ended: datetime | None) -> list[Fact]:

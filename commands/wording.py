@@ -54,6 +54,11 @@ def money(amount: Decimal, currency: str = "") -> str:
     return f"{amount:,.{digits}f} {currency}".rstrip()
 
 
+def exact(amount: Decimal) -> str:
+    """A price as the list has it: `0.115`."""
+    return f"{amount.normalize():f}"
+
+
 def money_range(low: Decimal, high: Decimal, currency: str = "") -> str:
     """`0.0029 to 0.0041 USD`; one amount where both read the same."""
     first, last = money(low), money(high)

@@ -339,7 +339,7 @@ jobs = Table(
     Column("seconds", Numeric),
     Column("per_hour", Numeric),
     Column("currency", Text),
-    Column("work", JSONB),
+    Column("work", JSONB(none_as_null=True)),
     _moment("changed_at", now=True),
 )
 Index("jobs_started", jobs.c.started_at)

@@ -163,6 +163,8 @@ _SAGEMAKER = {
     ),
     **_ops(("*",), "ListMonitoringSchedules", "ListMonitoringExecutions"),
     **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
+    **_ops(("transform-job/{TransformJobName}",), "DescribeTransformJob"),
+    **_ops(("*",), "ListTransformJobs"),
     **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
 }
 _RUNTIME = _ops(("endpoint/{EndpointName}",), "InvokeEndpoint", "InvokeEndpointAsync")

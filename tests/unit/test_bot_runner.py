@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,8 +16,9 @@ from sqlalchemy import Engine, text
 from bot.runner import Case, Runner
 from commands import approvals as deciding
 from commands.command import Approval, Command, Context, Person, Plan, command
+from commands.estimate import Limits
 from commands.reply import Audience, Fact, Follow, Outcome, Reply
-from pipeline.errors import BadInput, NotFound, Refused
+from pipeline.errors import BadInput, NotFound, Refused, Unavailable
 from pipeline.names import Names
 from pipeline.tracking import Tracking
 from state import approvals, audit, grants, invocations
@@ -33,6 +35,7 @@ class Place:
         self.engine = engine
         self.tags: list[Mapping[str, str]] = []
         self.notify: Mapping[str, str] = {}
+        self.limits = Limits(Decimal(5), Decimal(50))
 
     def person(self, team: str, user: str, name: str) -> Person | None:
         held = grants.active(self.engine, team, user, kind="elevation")
@@ -51,9 +54,12 @@ class Place:
         def client(service: str) -> Any:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": f"no {service}: not authorized"}}, "GetIt")
 
+        def eyes(service: str) -> Any:
+            raise Unavailable(f"{service} does not answer")
+
         return Context(
             case.person, case.asked.id, Names("1", "r"), client, Tracking(""), self.engine, case.asked.channel,
-            tags.get("approval"), notify=self.notify,
+            tags.get("approval"), notify=self.notify, eyes=eyes,
         )  # fmt: skip
 
 

@@ -145,7 +145,12 @@ def _wanted(record: Record, request: Mapping[str, Any], status: str) -> bool:
         ("LastModifiedTimeAfter", lambda moment: changed is not None and changed >= moment),
         ("LastModifiedTimeBefore", lambda moment: changed is not None and changed <= moment),
     )
-    return all(holds(request[key]) for key, holds in rules if request.get(key) is not None)
+    return all(holds(_aware(request[key])) for key, holds in rules if request.get(key) is not None)
+
+
+def _aware(value: Any) -> Any:
+    """Moto reads moments of a request without their zone: they are UTC."""
+    return value.replace(tzinfo=UTC) if isinstance(value, datetime) and value.tzinfo is None else value
 
 
 def page(items: Sequence[Any], request: Mapping[str, Any], default: int = 100) -> tuple[list[Any], str | None]:
