@@ -44,7 +44,7 @@ MONEY = Approval("ml-engineer")
 def priced(ctx: Context, line: str, plan: Plan, price: Estimate) -> Plan:
     """The plan with what it costs, which is shown and bound."""
     bound = {**plan.bound, "estimate": _bound(estimating.row(ctx, price, line, None, None))}
-    return Plan(plan.title, [*plan.facts, *estimating.facts(price)], bound)
+    return Plan(plan.title, [*plan.facts, *estimating.facts(price), *estimating.left(ctx)], bound)
 
 
 def with_price(reply: Reply, price: Estimate) -> Reply:

@@ -11,12 +11,13 @@ from cyclopts import Parameter
 
 from commands import dataset_report as say
 from commands import dataset_sample
-from commands.arguments import Between, DataFolder, Env, data_folder
-from commands.command import READERS, Allowed, Context, Need, command
+from commands.arguments import Between, DataFolder, Env, Yes, data_folder
+from commands.command import READERS, Allowed, Context, Need, Spend, Use, command
 from commands.progress import event
 from commands.reply import Action, Audience, Code, Follow, Mention, Outcome, Picture, Reply, Step
 from commands.wording import duration
 from pipeline import executions, profiles, versions
+from pipeline.definition import HOUR
 from pipeline.errors import BadInput, NotFound
 from pipeline.names import ENVIRONMENTS
 from pipeline.profile.sheet import printable
@@ -29,8 +30,15 @@ DATA = (
     Need("s3:GetObject", "arn:aws:s3:::{data_bucket}/*"),
     Need("s3:ListBucket", "arn:aws:s3:::{data_bucket}"),
 )
+TYPICAL_S = 120.0
+"""How long a profile mostly takes, start included."""
 LISTED = 10
 """Versions in the table."""
+
+
+def _spends(ctx: Context, *, instances: int | None, **_: object) -> Spend:
+    """One job; on how many machines the number of photos decides, unless the line says so."""
+    return Spend([Use("Profile", "Processing", profiles.INSTANCE, TYPICAL_S, HOUR, instances=instances or 1)])
 
 
 @command(
@@ -47,6 +55,7 @@ LISTED = 10
     ],
     changes=True,
     audience=Audience.CHANNEL,
+    spends=_spends,
     example="dataset profile --prefix survey/",
 )
 def profile(
@@ -62,6 +71,7 @@ def profile(
         ),
     ] = None,
     now: Annotated[bool, Parameter(help="Look anew, also at what was profiled before")] = False,
+    yes: Yes = False,
 ) -> Reply:
     """Look at a data set: counts, classes, boxes, duplicates, blur and light, label errors, with plots and photos."""
     s3, sagemaker = ctx.client("s3"), ctx.client("sagemaker")

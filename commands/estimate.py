@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from commands import budget
 from commands.arguments import Verbatim
 from commands.command import Command, Context, Spend, Use, command
 from commands.parsing import parse
@@ -21,7 +22,7 @@ from commands.pricing import hourly
 from commands.reply import Action, Code, Fact, Reply, Table
 from commands.wording import duration, exact, money, money_range
 from pipeline import estimate as rule
-from pipeline.errors import BadInput, Refused, Unavailable
+from pipeline.errors import BadInput, Denied, Refused, Unavailable
 from pipeline.estimate import NOTHING, Money, Past, Seconds
 from pipeline.names import ENVIRONMENTS
 from state import jobs
@@ -177,6 +178,15 @@ def facts(estimate: Estimate, *, briefly: bool = False) -> list[Fact]:
     return found
 
 
+def left(ctx: Context) -> list[Fact]:
+    """What the month's budget still allows, as it is shown to whoever is asked; nothing where there is no budget."""
+    try:
+        found = budget.left(ctx)
+    except (Denied, Unavailable) as error:
+        return [Fact("Budget left", f"unknown: {error.message}")]
+    return [Fact("Budget left", money(found.left, found.currency))] if found else []
+
+
 def row(ctx: Context, estimate: Estimate, line: str, env: str | None, subject: str | None) -> EstimateRow:
     """As it is kept: the jobs' range, or a month where something only stays on."""
     range_, basis = estimate.total, estimate.basis
@@ -221,7 +231,7 @@ def estimate_(
         title=title,
         context=[Code(line)],
         text=_why(found) if found.unknown else "",
-        facts=facts(found),
+        facts=[*facts(found), *left(ctx)],
         table=Table(
             ("What", "Instance", "An hour", "Time", "Cost", "From"), [_row(part) for part in found.parts], "Parts"
         ),

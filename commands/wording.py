@@ -47,10 +47,10 @@ def short_digest(digest: str) -> str:
 
 
 def money(amount: Decimal, currency: str = "") -> str:
-    """`1,234.50 USD`; below a dime two digits that say something, `0.0034 USD`, and what is next to nothing says so."""
+    """`1,234.50 USD`; below a cent two digits that say something, `0.0034 USD`, and what is next to nothing says so."""
     if 0 < abs(amount) < LEAST:
         return f"less than {LEAST} {currency}".rstrip()
-    digits = 2 if amount == 0 or abs(amount) >= Decimal("0.1") else 1 - amount.adjusted()
+    digits = 2 if amount == 0 or abs(amount) >= Decimal("0.01") else 1 - amount.adjusted()
     return f"{amount:,.{digits}f} {currency}".rstrip()
 
 

@@ -46,6 +46,13 @@ def watch(tour: Tour) -> None:
     holds(any(re.search(r"epoch \d+ of \d+", words) for words in shown), "no epoch was ever shown")
 
 
+def priced(tour: Tour) -> None:
+    """What the run cost stands beside what was estimated, and the next one is estimated from it."""
+    told = tour.ds.sees("in dev: done", "(estimate", ts=tour.live["ts"], seconds=60)["words"]
+    holds(re.search(r"\d USD \(estimate [\d.]+ to [\d.]+\)", told) is not None, f"no cost beside an estimate:\n{told}")
+    tour.ds.asks("cost estimate pipeline run", "About", "from the last run like this")
+
+
 def registered(tour: Tour) -> None:
     """The model is registered, with its metrics and where it comes from."""
     told = tour.ds.asks("registry show 1", "Detector v1 in dev", "mAP50")["words"]
@@ -188,6 +195,7 @@ STEPS: tuple[Step, ...] = (
     typo,
     start_run,
     watch,
+    priced,
     registered,
     tracked,
     served_in_dev,

@@ -300,7 +300,7 @@ def test_an_endpoint_says_its_hour_and_what_it_has_cost(books: Books) -> None:
     ("amount", "words"),
     [
         ("1234.5", "1,234.50 USD"), ("0.345", "0.34 USD"), ("0.0034219", "0.0034 USD"), ("0.0001", "0.00010 USD"),
-        ("0", "0.00 USD"), ("0.05", "0.050 USD"), ("-3", "-3.00 USD"),
+        ("0", "0.00 USD"), ("0.05", "0.05 USD"), ("-3", "-3.00 USD"),
     ],
 )  # fmt: skip
 def test_small_amounts_say_something(amount: str, words: str) -> None:
