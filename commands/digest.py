@@ -1,12 +1,14 @@
 """The cost digest: yesterday or the last week, the month so far and where it goes, what moved, what needs a look.
 
-Typed by a person, or posted by a schedule with the bot's own eyes. Budget, AWS's forecast and anomalies that cannot be
-read are named, and the rest is still told; without the bill there is no digest, and the schedule says so.
+Typed by a person, or posted by a schedule with the bot's own eyes, then also with what is idle. Budget, AWS's forecast
+and anomalies that cannot be read are named, and the rest is still told; without the bill there is no digest, and the
+schedule says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -20,6 +22,7 @@ from commands.command import Context, Need, command
 from commands.cost import entries, from_bill
 from commands.cost_forecast import BUDGET
 from commands.cost_report import compared, movers, picture, span
+from commands.idle import idle_facts
 from commands.reply import Action, Audience, Fact, Inline, Reply, Strong
 from commands.wording import money
 from pipeline.names import PROJECT
@@ -46,12 +49,17 @@ def now(
 
 def daily(ctx: Context, since: datetime) -> Reply:
     """What a schedule posts every day. It is about yesterday (UTC), whenever the last one was."""
-    return _digest(ctx, 1)
+    return _with_idle(ctx, _digest(ctx, 1))
 
 
 def weekly(ctx: Context, since: datetime) -> Reply:
     """What a schedule posts every week. It is about the seven days up to yesterday (UTC)."""
-    return _digest(ctx, 7)
+    return _with_idle(ctx, _digest(ctx, 7))
+
+
+def _with_idle(ctx: Context, reply: Reply) -> Reply:
+    """With what is idle in all environments, which the bot's own eyes see; a person types `cost idle`."""
+    return replace(reply, facts=[*reply.facts, *idle_facts(ctx)])
 
 
 def _digest(ctx: Context, days: int) -> Reply:

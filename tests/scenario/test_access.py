@@ -160,7 +160,9 @@ PERFORMED = [
 ]
 
 
-@pytest.mark.parametrize(("role", "tags", "what", "act", "may"), PERFORMED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("role", "tags", "what", "act", "may"), PERFORMED, ids=lambda value: "" if callable(value) else str(value)[:40]
+)
 def test_performed_with_the_bots_checks_off(
     aws: Aws, role: str, tags: dict[str, str], what: str, act: Callable[[Callable[[str], Any]], Any], may: bool
 ) -> None:

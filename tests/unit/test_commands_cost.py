@@ -26,7 +26,8 @@ from sandbox.slack.blocks import check_message
 from state import jobs
 from state.jobs import Job
 from tests.unit.bills import TODAY, Biller, Groups, usual
-from tests.unit.fake_aws import refusal
+from tests.unit.fake_aws import FakeClient, refusal
+from tests.unit.tidying import DETECTOR, Account
 
 DAY = timedelta(days=1)
 
@@ -424,8 +425,18 @@ def test_detection_that_may_not_be_asked_does_not_hide_our_own_test(engine: Engi
 
 
 def test_the_digest_tells_the_day_the_month_and_what_is_odd(engine: Engine) -> None:
-    biller = Biller(own=spiky)
-    context = replace(biller.context(engine), person=Person("T0GC", "schedule", "Groundcrew", "observer"))
+    biller, account = Biller(own=spiky), Account()
+    account.made = NOW - timedelta(days=100)
+    account.deployed()
+    billing = biller.context(engine)
+
+    def client(service: str) -> Any:
+        if service == "cloudwatch":
+            return FakeClient(get_metric_statistics={"Datapoints": []})
+        return billing.client(service) if service in ("ce", "budgets") else account.client(service)
+
+    observer = Person("T0GC", "schedule", "Groundcrew", "observer")
+    context = replace(billing, person=observer, client=client, eyes=client)
     yesterday = TODAY - DAY
     reply = digest.daily(context, NOW)
     day = f"{yesterday:%A} {yesterday.day} {yesterday:%B}"
@@ -434,6 +445,8 @@ def test_the_digest_tells_the_day_the_month_and_what_is_odd(engine: Engine) -> N
     assert "Month to date" in facts(reply)
     assert reply.picture is not None
     assert "Nothing cost more than expected" in str(reply.text)
+    assert "no request" in facts(reply)[f"Idle: {DETECTOR}"]
+    assert facts(reply)["Ending what is idle saves"] == "83.95 USD a month"
     weekly = digest.weekly(context, NOW)
     assert weekly.title.startswith("Cost of the last 7 days:")
     assert own_id() in str(render(weekly)["text"])
