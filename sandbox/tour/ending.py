@@ -1,9 +1,17 @@
-"""What still costs is ended from Slack: an idle endpoint from the message that names it, then all of dev."""
+"""What it cost, and ending what still costs: a digest of the bill, an idle endpoint, then all of dev."""
 
 from __future__ import annotations
 
 from sandbox import evidence
 from sandbox.tour.story import DEPLOYING_SECONDS, Step, Tour, holds
+
+
+def digested(tour: Tour) -> None:
+    """The cost digest is posted for everybody: yesterday, the month, the forecast, a picture."""
+    before = tour.ml.types("cost digest now")
+    message = tour.slack.person("U0STK").sees("Cost of", "Month to date", "Forecast of", "Budget", after=before)
+    picture = tour.slack.bytes_of(evidence.picture(message))
+    holds(picture.startswith(b"\x89PNG"), "the digest has no picture")
 
 
 def ended(tour: Tour) -> None:
@@ -28,6 +36,7 @@ def cleaned_up(tour: Tour) -> None:
 
 
 STEPS: tuple[Step, ...] = (
+    digested,
     ended,
     cleaned_up,
 )
