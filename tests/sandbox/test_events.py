@@ -6,7 +6,6 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +67,8 @@ def wires(cloud: Cloud, root: dict[str, str]) -> Wires:
 
 
 @pytest.fixture(autouse=True)
-def empty(wires: Wires) -> Iterator[None]:
-    yield
+def empty(wires: Wires) -> None:
+    """The account is every file's: what their jobs have told is taken off before each test."""
     for queue in (EVENTS, CRITICAL, UNDELIVERED):
         wires.drain(queue)
 

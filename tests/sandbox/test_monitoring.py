@@ -12,6 +12,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import boto3
@@ -241,7 +242,8 @@ def test_a_schedule_nobody_could_fire_is_refused(
 @pytest.fixture(scope="module")
 def package(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The account as `infra up` leaves it, with a model that has a baseline."""
-    for file in stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)[:3]:
+    every = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
+    for file in takewhile(lambda file: file.name != "groundcrew-events", every):
         stacks.up(account.cloudformation, file, lambda line: None)
     home = f"dev/models/{'a' * 64}"
     objects = {
