@@ -8,9 +8,8 @@ from decimal import Decimal
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from iam.sessions import PRICING_REGION
 from pipeline.errors import BadInput
-from pipeline.names import Monitor
+from pipeline.names import PRICING_REGION, Monitor
 from state.redaction import redact
 
 WHERE = {

@@ -21,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from iam.policy import text
 from pipeline.errors import Denied, Unavailable
-from pipeline.names import Names
+from pipeline.names import PRICING_REGION, Names
 
 LASTS = 3600
 """Seconds a session lives: the most AWS allows for a role taken from another role."""
@@ -31,9 +31,6 @@ KEPT = 256
 """Read-only sessions kept at most; their keys are small."""
 WARM = 12
 """Kept sessions that also keep their clients, half a megabyte each; the others make them again in some milliseconds."""
-
-PRICING_REGION = "us-east-1"
-"""Where prices are asked: the price list answers in a few regions only, for all of them."""
 
 _CONFIG = Config(retries={"mode": "standard", "max_attempts": 4}, connect_timeout=5, read_timeout=65)
 _S3 = _CONFIG.merge(Config(signature_version="s3v4"))

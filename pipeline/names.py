@@ -9,6 +9,8 @@ Environment = Literal["dev", "staging", "prod"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
 Monitor = Literal["processing", "native"]
 """What watches a deployment: a scheduled Processing job, or a Model Monitor schedule with the same program."""
+PRICING_REGION = "us-east-1"
+"""Where prices are asked: the price list answers in a few regions only, for all of them."""
 PROJECT = "groundcrew"
 
 
