@@ -45,9 +45,10 @@ class Worker:
 
     def __init__(self, settings: Mapping[str, str], log: Path) -> None:
         self.log = log
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "bot", "worker"], cwd=ROOT, env=settings, stdout=log.open("w"), stderr=log.open("a")
-        )
+        with log.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bot", "worker"], cwd=ROOT, env=settings, stdout=file, stderr=subprocess.STDOUT
+            )
 
     @property
     def leads(self) -> bool:

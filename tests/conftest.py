@@ -1,4 +1,4 @@
-"""One sandbox and one training for the whole suite: everything in `tests/scenario` and `tests/browser` uses them.
+"""One sandbox a process, one training for the whole suite: what is in `tests/scenario` and `tests/browser` uses them.
 
 The sandbox is started as a person starts it (`python -m sandbox up`), from a shell that holds real-looking AWS keys, a
 Slack token and a dead proxy: whatever works then works without them.
@@ -40,10 +40,14 @@ PLANTED = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2`: what uses the one sandbox stays together and in its order, and so does each other file."""
+    """For `-n 2`: what uses the one training stays together and in its order, what else uses a sandbox too, and files.
+
+    So each of two processes has a sandbox of its own, and only one of them trains what many tests look at.
+    """
     for item in items:
-        shares = "sandbox" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("sandbox" if shares else item.nodeid.partition("::")[0]))
+        uses = getattr(item, "fixturenames", ())
+        group = next((name for name in ("training", "sandbox") if name in uses), item.nodeid.partition("::")[0])
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @dataclass(frozen=True)

@@ -298,7 +298,7 @@ def test_paused_nobody_looks(account: Account, hours: Hours, judged: Json, someb
 def test_what_cannot_be_done_is_said_with_what_can(somebody: Person, sandbox: Sandbox) -> None:
     for line, words in (
         ("drift schedule set --every 5h", "Choose 1h, 6h or 24h"),
-        ("drift report --window 1s", "A window lasts from a minute to 31 days"),
+        ("drift report --window 45d", "A window lasts from a minute to 31 days"),
         ("drift report --at yesterday", "is no moment"),
         ("drift report --env staging no-such", "There is no endpoint in staging"),
         ("drift ground-truth june", "0 usable records in 0 files"),
