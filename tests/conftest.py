@@ -39,6 +39,7 @@ PLANTED = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For `-n 2`: what uses the one training stays together and in its order, what else uses a sandbox too, and files.
 

@@ -214,9 +214,8 @@ def test_a_window_without_a_request_is_no_traffic(fog: object, somebody: Person)
 @pytest.fixture(scope="module")
 def judged(fog: object, somebody: Person) -> Json:
     """All hours as one window, with what the photos of the first really show."""
-    line = "drift ground-truth may --window 12h"
-    live = somebody.asks(line, "Looking at 12 h", "200 usable records in 1 files")
-    return somebody.sees("Against ground truth", ts=live["ts"], seconds=60)
+    before = somebody.types("drift ground-truth may --window 12h")
+    return somebody.sees("Against ground truth", "200 photos", after=before, seconds=60)
 
 
 def test_ground_truth_says_how_good_the_model_is_in_service(judged: Json) -> None:
