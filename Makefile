@@ -52,7 +52,7 @@ test: $(SYNCED)
 	@$(BIN)/python -m tests.chromium
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(SYNCED)
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ Slack token and a dead proxy: whatever works then works without them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import httpx
 import psutil
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from xdist.scheduler import LoadScopeScheduling
 
 from sandbox.person import Person, Slack, buttons, moment
 from sandbox.record import Record
@@ -39,16 +41,22 @@ PLANTED = {
 }
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `-n 2`: what uses the one training stays together and in its order, what else uses a sandbox too, and files.
+class Halves(LoadScopeScheduling):
+    """For `-n 2`: the files that use the one training go together, what else uses a sandbox too, any other file alone.
 
     So each of two processes has a sandbox of its own, and only one of them trains what many tests look at.
     """
-    for item in items:
-        uses = getattr(item, "fixturenames", ())
-        group = next((name for name in ("training", "sandbox") if name in uses), item.nodeid.partition("::")[0])
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        found = re.search(r"^from tests\.conftest import (.*)$", (ROOT / file).read_text(), re.MULTILINE)
+        names = found[1].split(", ") if found else []
+        return next((name for name in ("Training", "Sandbox") if name in names), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Halves:
+    """Called where tests are handed out to several processes."""
+    return Halves(config, log)
 
 
 @dataclass(frozen=True)
