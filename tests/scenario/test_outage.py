@@ -51,7 +51,7 @@ def visible(sqs: Any) -> int:
 
 
 def no_poll_is_open(sqs: Any) -> None:
-    """The poll of the worker that stands still takes one message: not the one this is about. It may have none open."""
+    """The poll of a worker that stands still or is dead takes one message: not the one this is about."""
     send(sqs, "groundcrew-prod-detector-nobody", "OK", datetime.now(UTC))
     ends = time.monotonic() + POLL_S + 1
     while visible(sqs) and time.monotonic() < ends:
@@ -71,6 +71,7 @@ def test_without_a_database_a_critical_alert_is_posted_marked_and_recorded_after
             engine.dispose()
             with away(sandbox.settings()["DATABASE_URL"]):
                 wait_while(lambda: workers[0].process.poll() is None, "a leader without its lock goes on")
+                no_poll_is_open(sqs)
                 workers.append(Worker(env, tmp_path / "second.log"))
                 before = moment()
                 send(sqs, name, "ALARM", datetime.now(UTC) - timedelta(minutes=1))
