@@ -37,15 +37,16 @@ def report(
     *,
     days: Annotated[int, Parameter(help="How many days", validator=Between(1, LONGEST))] = 30,
     by: Annotated[By, Parameter(help="What is told apart; the last three from our own records")] = "service",
-    until: Annotated[str, Parameter(help="The last day, such as 2026-10-31; yesterday if not given")] = "",
+    until: Annotated[str, Parameter(help="The last day, as 2026-10-31; yesterday, of our own records today")] = "",
     tag: Annotated[str, Parameter(help="With --by tag: which cost allocation tag")] = "CostCenter",
 ) -> Reply:
     """Show what was spent, how that has changed and what moved most."""
     now = datetime.now(UTC)
-    start, end = period(days, until, now.date())
     actions = _actions(by, days, until)
     if by == "endpoint" or by == "step" or by == "person":
+        start, end = period(days, until or f"{now:%Y-%m-%d}", now.date())
         return drawn(_from_records(ctx, by, start, end, now), start, end, by, actions)
+    start, end = period(days, until, now.date())
     read = bill.read(ctx, (now.date() - start).days + days, tag if by == "tag" else "Environment")
     return drawn(from_bill(ctx, read, by, start, end), start, end, f"tag {tag}" if by == "tag" else by, actions)
 
@@ -95,6 +96,8 @@ def _from_records(ctx: Context, by: reckoned.By, start: date, end: date, now: da
     sums = {unit: sum((each.amount for each in rows), Decimal(0)) for unit, rows in found.entries.items()}
     unit = max(sums, key=sums.__getitem__, default="")
     caveats = ["Reckoned from our own job records and list prices, not from the bill: no storage, no discounts."]
+    if end > now.date():
+        caveats.append("Today is counted up to now.")
     for other in sorted(sums.keys() - {unit}):
         beside = tally(found.entries[other], start, end).total
         caveats.append(f"{money(beside, other)} more is in another currency, and not added.")

@@ -19,7 +19,7 @@ def card(sandbox: Sandbox, training: Training) -> dict[str, Any]:
     """A promotion asked for by a data scientist."""
     person = sandbox.slack.person("U0DS1")
     after = person.types("registry request 1 --to staging")
-    return person.sees("Approval needed", button="Approve…", after=after)
+    return person.sees("Approval needed", "promote detector", button="Approve…", after=after)
 
 
 @pytest.fixture(scope="module")

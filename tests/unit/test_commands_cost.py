@@ -220,21 +220,31 @@ def records(engine: Engine) -> Iterator[Engine]:
 
 
 def test_records_are_laid_over_their_days_and_marked_as_reckoned(records: Engine) -> None:
-    biller = Biller()
-    reply = ask(records, biller, "cost report --by endpoint --days 2")
+    biller, until = Biller(), f"--until {TODAY - DAY}"
+    reply = ask(records, biller, f"cost report --by endpoint --days 2 {until}")
     assert facts(reply)["Total"] == "5.52 USD"  # two whole days of the endpoint
     assert "not from the bill" in str(reply.text)
     assert "1 of the records have no known price" not in str(reply.text)
     assert biller.asked() == 0
-    longer = ask(records, biller, "cost report --by step --days 5")
+    longer = ask(records, biller, f"cost report --by step --days 5 {until}")
     assert longer.table is not None
     assert {row[0]: row[1] for row in longer.table.rows} == {"endpoint": "13.80 USD", "Train": "0.41 USD"}
     assert "1 of the records have no known price" in str(longer.text)
-    by_person = ask(records, biller, "cost report --by person --days 5")
+    by_person = ask(records, biller, f"cost report --by person --days 5 {until}")
     assert by_person.table is not None
     assert {row[0] for row in by_person.table.rows} == {"U0DS1", "nobody by hand"}
     totals = {facts(reply)["Total"] for reply in (longer, by_person)}
     assert totals == {"14.21 USD"}
+
+
+def test_our_own_records_know_today_up_to_now(engine: Engine) -> None:
+    began = datetime.now(UTC) - timedelta(seconds=2)
+    with engine.begin() as connection:
+        jobs.put(connection, replace(TRAINING, started_at=began, ended_at=None, seconds=None, per_hour=Decimal(3600)))
+    reply = ask(engine, Biller(), "cost report --by step --days 2")
+    assert reply.table is not None
+    assert [row[0] for row in reply.table.rows] == ["Train"]
+    assert "Today is counted up to now" in str(reply.text)
 
 
 def test_records_in_another_currency_are_told_apart(records: Engine) -> None:
