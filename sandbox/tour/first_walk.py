@@ -50,7 +50,7 @@ def priced(tour: Tour) -> None:
     """What the run cost stands beside what was estimated, and the next one is estimated from it."""
     told = tour.ds.sees("in dev: done", "(estimate", ts=tour.live["ts"], seconds=60)["words"]
     holds(re.search(r"\d USD \(estimate [\d.]+ to [\d.]+\)", told) is not None, f"no cost beside an estimate:\n{told}")
-    tour.ds.asks("cost estimate pipeline run", "About", "from the last run like this")
+    tour.ds.asks("cost estimate pipeline run", "About", " like this")
 
 
 def registered(tour: Tour) -> None:
