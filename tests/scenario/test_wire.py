@@ -59,7 +59,8 @@ def test_an_unsigned_request_is_refused_and_stored_nowhere(
     assert stored(sandbox) == before
 
 
-@pytest.mark.parametrize("seconds", [-3600, -301, 301, 3600])
+# Five minutes are allowed. What is signed in the future grows older on the way: a margin for a slow machine.
+@pytest.mark.parametrize("seconds", [-3600, -301, 360, 3600])
 def test_an_old_or_early_signature_is_refused(sandbox: Sandbox, seconds: int) -> None:
     before = stored(sandbox)
     answer = sandbox.web(COMMAND, signed(sandbox, COMMAND, at=time.time() + seconds))
