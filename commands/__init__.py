@@ -36,6 +36,7 @@ MODULES = (
     "drift",
     "drift_baseline",
     "drift_schedule",
+    "experiments",
     "cost",
     "cost_forecast",
     "budget",

@@ -11,20 +11,21 @@ from decimal import Decimal
 
 from PIL import Image, ImageDraw, ImageFont
 
+from commands.axes import GRID, INK, QUIET, Font, decimals, fitting, round_step
+
 SIZE = (1200, 560)
 LEFT, RIGHT, TOP, BOTTOM = 104, 24, 112, 88
 """Pixels around the bars; the legend stands above them, days and what is provisional below."""
 COLOURS = ("#2457a6", "#e07b39", "#2b8a3e", "#8e5bb5", "#c2a83e", "#8a93a0")
 """Of the layers from the bottom up; apart in hue and in lightness."""
 EXPECTED = "#b9c7dd"
-INK, QUIET, GRID, WEEKEND, ODD = "#1d2530", "#6b7683", "#dde2e8", "#f1f3f6", "#c92a2a"
+WEEKEND, ODD = "#f1f3f6", "#c92a2a"
 MOST_LAYERS = len(COLOURS)
 ROWS = 4
 """Lines of the grid, at most."""
 LINE, WIDEST = 36, 340
 """Pixels: from one line of the legend to the next, and the longest name in it."""
 
-_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _Draw = ImageDraw.ImageDraw
 
 
@@ -76,7 +77,7 @@ class _Scale:
     """Where a day and an amount are on the picture."""
 
     def __init__(self, highest: float, count: int, ceiling: int) -> None:
-        self.step = _round_step(highest / ROWS)
+        self.step = round_step(highest / ROWS)
         self.top = self.step * math.ceil(highest / self.step)
         self.wide = (SIZE[0] - LEFT - RIGHT) / count
         self.ceiling, self.floor = ceiling, SIZE[1] - BOTTOM
@@ -91,24 +92,18 @@ class _Scale:
         return self.left(at) + self.wide / 2
 
 
-def _round_step(least: float) -> float:
-    """The next of 1, 2, 2.5, 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(least))
-    return next(power * times for times in (1, 2, 2.5, 5, 10) if power * times >= least * 0.999)
-
-
 def _weekends(draw: _Draw, days: Sequence[date], scale: _Scale) -> None:
     for at, day in enumerate(days):
         if day.weekday() >= 5:
             draw.rectangle((scale.left(at), scale.ceiling, scale.left(at + 1), scale.floor), fill=WEEKEND)
 
 
-def _grid(draw: _Draw, font: _Font, scale: _Scale) -> None:
-    decimals = next((places for places in range(9) if math.isclose(round(scale.step, places), scale.step)), 9)
+def _grid(draw: _Draw, font: Font, scale: _Scale) -> None:
+    places = decimals(scale.step)
     for number in range(round(scale.top / scale.step) + 1):
         y = scale.up(number * scale.step)
         draw.line([(LEFT, y), (SIZE[0] - RIGHT, y)], fill=GRID, width=2)
-        draw.text((LEFT - 12, y), f"{number * scale.step:,.{decimals}f}", fill=INK, font=font, anchor="rm")
+        draw.text((LEFT - 12, y), f"{number * scale.step:,.{places}f}", fill=INK, font=font, anchor="rm")
 
 
 def _bar(draw: _Draw, layers: Sequence[Layer], at: int, scale: _Scale) -> None:
@@ -124,7 +119,7 @@ def _bar(draw: _Draw, layers: Sequence[Layer], at: int, scale: _Scale) -> None:
             upto += amount
 
 
-def _names(draw: _Draw, font: _Font, days: Sequence[date], scale: _Scale) -> None:
+def _names(draw: _Draw, font: Font, days: Sequence[date], scale: _Scale) -> None:
     """The Mondays, or every day where there are few; with room between them."""
     room = -1000.0
     for at, day in enumerate(days):
@@ -137,7 +132,7 @@ def _names(draw: _Draw, font: _Font, days: Sequence[date], scale: _Scale) -> Non
             room = x
 
 
-def _provisional(draw: _Draw, font: _Font, at: Sequence[int], scale: _Scale) -> None:
+def _provisional(draw: _Draw, font: Font, at: Sequence[int], scale: _Scale) -> None:
     if not at:
         return
     y = SIZE[1] - 40
@@ -149,11 +144,11 @@ def _provisional(draw: _Draw, font: _Font, at: Sequence[int], scale: _Scale) -> 
     draw.text((x, SIZE[1] - 6), words, fill=QUIET, font=font, anchor="md")
 
 
-def _legend(draw: _Draw, font: _Font, layers: Sequence[Layer], *, odd: bool) -> int:
+def _legend(draw: _Draw, font: Font, layers: Sequence[Layer], *, odd: bool) -> int:
     """What the colours mean, in as many lines as it takes; how many."""
     x, line = LEFT, 0
     for label, colour in [*((each.label, each.colour) for each in layers), *([("unexpected", ODD)] if odd else [])]:
-        words = _fitting(draw, font, label, WIDEST)
+        words = fitting(draw, font, label, WIDEST)
         wide = 28 + draw.textlength(words, font=font)
         if x > LEFT and x + wide > SIZE[0] - RIGHT:
             x, line = LEFT, line + 1
@@ -165,11 +160,3 @@ def _legend(draw: _Draw, font: _Font, layers: Sequence[Layer], *, odd: bool) -> 
         draw.text((x + 28, y + 10), words, fill=INK, font=font, anchor="lm")
         x += round(wide) + 28
     return line + 1
-
-
-def _fitting(draw: _Draw, font: _Font, words: str, room: float) -> str:
-    if draw.textlength(words, font=font) <= room:
-        return words
-    while words and draw.textlength(words + "...", font=font) > room:
-        words = words[:-1]
-    return words.rstrip() + "..."

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from commands import spent
+from commands import mlflow_page, spent
 from commands.command import Context
 from commands.progress import Progress, epochs_of, event, progress_of
 from commands.reply import Action, Audience, Confirm, Fact, Inline, Outcome, Reply, Step, StepState
@@ -218,12 +218,7 @@ def _actions(ctx: Context, run: Execution, progress: Progress) -> list[Action]:
         actions += _again(run)
     if run.status != "Succeeded" and any(step.job for step in run.steps):
         actions.append(Action("Logs", f"pipeline logs {run.id} --env {run.environment}"))
-    if progress.run is not None and "mlflow" in ctx.web_links:
-        page = (
-            f"{ctx.web_links['mlflow'].rstrip('/')}/#/experiments/{progress.run.experiment_id}/runs/{progress.run.id}"
-        )
-        actions.append(Action("Open in MLflow", url=page))
-    return actions
+    return [*actions, *mlflow_page.actions(ctx, [progress.run] if progress.run else [], run.environment)]
 
 
 def _with_model(run: Execution, version: str) -> list[Action]:

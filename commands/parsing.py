@@ -33,12 +33,14 @@ class Option:
     values: str
     help: str
     hidden: bool
+    several: bool = False
+    """All the words that are left belong to it."""
 
     @property
     def label(self) -> str:
-        """How a person writes it: `<version>` or `--env dev|staging|prod`."""
+        """How a person writes it: `<version>`, `<run> …` or `--env dev|staging|prod`."""
         if self.positional:
-            return f"<{self.name}>"
+            return f"<{self.name.removesuffix('s')}> …" if self.several else f"<{self.name}>"
         typed = f"--{self.name.strip('_').replace('_', '-')}"
         return typed if self.flag else f"{typed} {self.values}"
 
@@ -201,4 +203,5 @@ def _option(parameter: inspect.Parameter) -> Option:
         values=span or choices or "…",
         help=details.help or "",
         hidden=details.show is False,
+        several=get_origin(annotation) is list,
     )

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pipeline import card
 from pipeline.names import PROJECT, Environment, Names
 
 Json = dict[str, Any]
@@ -191,6 +192,7 @@ class _Builder:
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },
             "ModelMetrics": {"ModelQuality": {"Statistics": evaluation}, "ModelDataQuality": watched},
+            "ModelCard": {"ModelCardContent": _evaluation("card"), "ModelCardStatus": card.STATUS},
             "ModelApprovalStatus": "PendingManualApproval",
             "CustomerMetadataProperties": metadata | {"pipeline_execution": _get("Execution.PipelineExecutionArn")},
         }

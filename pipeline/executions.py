@@ -125,6 +125,30 @@ def recent(sagemaker: Any, names: Names, env: Environment, limit: int = 10) -> l
     return list(islice(_newest(sagemaker, names.pipeline(env), env), limit))
 
 
+def check(sagemaker: Any, names: Names, env: Environment) -> None:
+    """Return when whoever asks may see the environment's pipeline: else AWS refuses, with botocore's ClientError.
+
+    Raises NotFound when the pipeline was never published.
+    """
+    try:
+        sagemaker.describe_pipeline(PipelineName=names.pipeline(env))
+    except ClientError as error:
+        _raise_unpublished(error, names.pipeline(env), env)
+        raise
+
+
+def starter(sagemaker: Any, arn: str) -> str | None:
+    """SourceIdentity of whoever started an execution; None where AWS does not know it any more."""
+    try:
+        about = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ResourceNotFound":
+            return None
+        raise
+    identity: str | None = about.get("CreatedBy", {}).get("IamIdentity", {}).get("SourceIdentity")
+    return identity
+
+
 def find(sagemaker: Any, names: Names, env: Environment, prefix: str) -> str:
     """ARN of the one execution whose id begins with `prefix` (an ARN is also understood).
 

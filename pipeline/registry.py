@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from pipeline import card
 from pipeline.errors import NotFound, Refused
 from pipeline.names import Environment, Names
 
@@ -42,6 +43,9 @@ class Package:
     evaluation: str | None = None
     inference: Mapping[str, Any] = field(default_factory=dict, repr=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    card: str = field(default="", repr=False)
+    """The model card's content (`pipeline.card`); empty for a version that was registered without one."""
+    card_status: str = ""
 
     @property
     def digest(self) -> str:
@@ -54,6 +58,7 @@ class Evaluation:
     """What the Evaluate step measured, and the S3 address of its `folder`.
 
     `per_class` is mAP50 and mAP50-95 by class name, None for a class that no held-out photo shows.
+    `confusion`: None in a report that was written before the counts were kept.
     """
 
     map50: float
@@ -61,6 +66,15 @@ class Evaluation:
     per_class: Mapping[str, tuple[float, float] | None]
     images: Mapping[str, int]
     folder: str
+    confusion: Confusion | None = None
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Objects counted: a row for each class predicted, a column for each labelled; the last of both is no object."""
+
+    labels: Sequence[str]
+    counts: Sequence[Sequence[int]]
 
 
 def versions(sagemaker: Any, names: Names, env: Environment, limit: int = 10) -> list[Package]:
@@ -127,8 +141,15 @@ def promote(
         CustomerMetadataProperties={**package.metadata, **metadata, "source_package": package.arn},
         ClientToken=token,
         **({"ModelMetrics": metrics} if metrics else {}),
+        **({"ModelCard": _approved(package, metadata)} if package.card else {}),
     )
     return _describe(sagemaker, answer["ModelPackageArn"])
+
+
+def _approved(package: Package, metadata: Mapping[str, str]) -> dict[str, str]:
+    """The card for the next environment: it says where the model was promoted from, and who asked and agreed."""
+    details = {**metadata, "promoted_from": package.arn}
+    return {"ModelCardContent": card.approved(package.card, details), "ModelCardStatus": card.APPROVED}
 
 
 def _with_baseline(s3: Any, metrics: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[str, Any]:
@@ -196,7 +217,14 @@ def evaluation(s3: Any, uri: str) -> Evaluation:
         },
         images={split: int(count) for split, count in report["data"]["images"].items()},
         folder=uri.rsplit("/", 1)[0],
+        confusion=_confusion(report.get("confusion")),
     )
+
+
+def _confusion(told: Mapping[str, Any] | None) -> Confusion | None:
+    if told is None:
+        return None
+    return Confusion([str(name) for name in told["labels"]], [[int(count) for count in row] for row in told["counts"]])
 
 
 def read_object(s3: Any, uri: str) -> bytes:
@@ -232,6 +260,8 @@ def _describe(sagemaker: Any, arn: str) -> Package:
         evaluation=metrics.get("ModelQuality", {}).get("Statistics", {}).get("S3Uri"),
         inference=specification,
         metrics=metrics,
+        card=found.get("ModelCard", {}).get("ModelCardContent", ""),
+        card_status=found.get("ModelCard", {}).get("ModelCardStatus", ""),
     )
 
 

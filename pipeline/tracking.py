@@ -68,6 +68,10 @@ class Tracking:
 
     # Experiments and runs
 
+    def experiment_name(self, id: str) -> str:
+        """Name of the experiment with that id."""
+        return str(self._call("GET", "experiments/get", {"experiment_id": id})["experiment"]["name"])
+
     def experiment(self, name: str, artifact_location: str = "") -> str:
         """Id of the experiment `name`, created with `artifact_location` (an `s3://` prefix) when it is missing."""
         existing = self._experiment_id(name)
@@ -113,7 +117,7 @@ class Tracking:
     ) -> list[Run]:
         """At most `limit` runs of the named experiments; `filter` in MLflow's language, e.g. `metrics.map50 > 0.8`.
 
-        Raises `BadInput` for a filter that MLflow cannot read.
+        Raises `BadInput` for a filter or an order that MLflow cannot read.
         """
         ids = [found for name in experiments if (found := self._experiment_id(name)) is not None]
         if not ids:
@@ -121,7 +125,7 @@ class Tracking:
         body = {"experiment_ids": ids, "filter": filter, "order_by": list(order_by), "max_results": limit}
         status, answer = self._wire.send("POST", "runs/search", body)
         if answer.get("error_code") == "INVALID_PARAMETER_VALUE":
-            raise BadInput(f"MLflow cannot read the filter: {answer.get('message', '')[:300]}", FILTER_ADVICE)
+            raise BadInput(f"MLflow cannot read that: {answer.get('message', '')[:300]}", FILTER_ADVICE)
         if status != 200:
             raise self._refusal("runs/search", status, answer)
         return [_run(run) for run in answer.get("runs", [])]

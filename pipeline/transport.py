@@ -67,6 +67,21 @@ class Endpoint:
         )
 
 
+def sign_in(sagemaker: Any, uri: str, *, opens_for_s: int, lasts_s: int) -> str:
+    """An address that opens SageMaker's MLflow in a browser, signed in as whoever asks. It is a key: 5 to 300 seconds.
+
+    Raises `Unavailable` when MLflow is not SageMaker's, and botocore's ClientError when AWS does not give one.
+    """
+    times = {"ExpiresInSeconds": opens_for_s, "SessionExpirationDurationInSeconds": lasts_s}
+    if not Endpoint.of(uri).service:
+        raise Unavailable("This MLflow is opened without AWS.", "Open its address in a browser.")
+    if ":mlflow-app/" in uri:
+        return str(sagemaker.create_presigned_mlflow_app_url(Arn=uri, **times)["AuthorizedUrl"])
+    name = uri.rpartition("/")[2]
+    answer = sagemaker.create_presigned_mlflow_tracking_server_url(TrackingServerName=name, **times)
+    return str(answer["AuthorizedUrl"])
+
+
 class Transport:
     """Sends requests to one server, signed with the session's credentials where the server is SageMaker's."""
 

@@ -1,7 +1,7 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
-In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json,
-confusion_matrix.png, pr_curve.png) and `model` (model.tar.gz: model.onnx, model.json, best.pt).
+In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json with
+the model's card in it, confusion_matrix.png, pr_curve.png) and `model` (model.tar.gz: model.onnx, model.json, best.pt).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
@@ -16,12 +16,14 @@ import json
 import shutil
 import tarfile
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset
+import yaml
+
+from pipeline import card, dataset
 from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.deployed import Deployed, find
@@ -32,17 +34,24 @@ THREADS = 1
 CONFIDENCE = 0.25
 OVERLAP = 0.7
 """Thresholds baked into the served graph (ultralytics' own defaults): score, and IoU of suppression."""
+CHOSEN = ("epochs", "imgsz", "batch", "lr0", "optimizer", "patience", "seed")
+"""Arguments of a training that its model card names; MLflow has all of them."""
 METADATA_CHARACTERS = 256
 """Longest value of a model package's metadata (service model of SageMaker)."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """mAP50 and mAP50-95, 0..1, overall and by class; a class without an object in the test split has None."""
+    """mAP50 and mAP50-95, 0..1, overall and by class; a class without an object in the test split has None.
+
+    `confusion` counts objects at the served confidence: a row for each class predicted, a column for each labelled, the
+    last of both for the background (found where nothing is, and missed).
+    """
 
     map50: float
     map50_95: float
     per_class: Mapping[str, Mapping[str, float] | None]
+    confusion: Sequence[Sequence[int]]
 
 
 class Bench:
@@ -81,7 +90,8 @@ class Bench:
         for position, index in enumerate(result.box.ap_class_index):
             _, _, map50, map50_95 = result.box.class_result(position)
             per_class[self.classes[int(index)]] = {"map50": _rounded(map50), "map50_95": _rounded(map50_95)}
-        score = Score(_rounded(result.box.map50), _rounded(result.box.map), per_class)
+        confusion = [[round(float(count)) for count in row] for row in result.confusion_matrix.matrix]
+        score = Score(_rounded(result.box.map50), _rounded(result.box.map), per_class, confusion)
         return score, Path(result.save_dir)
 
 
@@ -98,7 +108,8 @@ def judge(container: Container, log: RunLog) -> str:
     trained = container.scratch("trained")
     with tarfile.open(container.input("model") / "model.tar.gz") as tar:
         tar.extractall(trained, filter="data")
-    size = int(json.loads((trained / "training.json").read_text("utf-8"))["image_size"])
+    training = json.loads((trained / "training.json").read_text("utf-8"))
+    size = int(training["image_size"])
     bench = Bench(container, classes)
     served = bench.export(trained / "best.pt", bench.work / "model.onnx", size, suppress=True)
     plain = bench.export(trained / "best.pt", bench.work / "plain.onnx", size, suppress=False)
@@ -108,6 +119,7 @@ def judge(container: Container, log: RunLog) -> str:
 
     digest = pack(container, served, trained / "best.pt", plain, size, log)
     body = report(log, score, digest, size, deployed, float(container.setting("MAP_THRESHOLD")))
+    body["card"] = card.write(body, settings(trained, training), log.facts.execution)
     folder = container.output("evaluation")
     (folder / "evaluation.json").write_text(json.dumps(body, indent=2), "utf-8")
     shutil.copy(plots / "BoxPR_curve.png", folder / "pr_curve.png")
@@ -158,13 +170,21 @@ def pack(container: Container, served: Path, weights: Path, plain: Path, size: i
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
+def settings(trained: Path, training: Mapping[str, Any]) -> dict[str, object]:
+    """What the model was trained with: the network and its size, and of the arguments those that people choose."""
+    arguments = yaml.safe_load((trained / "args.yaml").read_text("utf-8"))
+    chosen = {name: arguments[name] for name in CHOSEN if name in arguments}
+    return {"network": training["network"], "parameters": training["parameters"], **chosen}
+
+
 def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:
-    """The content of evaluation.json; `package` holds the model package's metadata, all text."""
+    """The content of evaluation.json without its card; `package` holds the model package's metadata, all text."""
     facts = log.facts
     run_id = facts.mlflow["run_id"] if facts.mlflow else None
     return {
         "metrics": {"map50": {"value": score.map50}, "map50_95": {"value": score.map50_95}},
         "per_class": score.per_class,
+        "confusion": {"labels": [*facts.classes, "background"], "counts": score.confusion},
         "model": {"digest": digest, "image_size": size, "classes": list(facts.classes)},
         "data": {"version": facts.data_version, "images": dict(facts.images)},
         "mlflow": {"run_id": run_id, "experiment": facts.experiment},
