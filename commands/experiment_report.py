@@ -28,7 +28,8 @@ def found(first: int, count: int, env: str, *, more: bool) -> str:
     """The title of a page of runs."""
     if first == 1 and not more:
         return f"{count} runs in {env}" if count > 1 else f"One run in {env}"
-    return f"Runs {first} to {first + count - 1} in {env}" + (", and there are more" if more else "")
+    which = f"Runs {first} to {first + count - 1}" if count > 1 else f"Run {first}"
+    return f"{which} in {env}" + (", and there are more" if more else "")
 
 
 def listing(runs: Sequence[Run], search: str) -> Table:

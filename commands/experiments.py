@@ -18,11 +18,11 @@ from commands.arguments import Between, Env
 from commands.command import READERS, Context, Need, command
 from commands.curve_chart import MOST
 from commands.mlflow_page import handle
-from commands.reply import Action, Audience, Code, Fact, Link, Mention, Menu, Outcome, Reply
+from commands.reply import Action, Audience, Code, Fact, Inline, Link, Mention, Menu, Outcome, Reply
 from pipeline import executions, experiments
 from pipeline.errors import BadInput, Unavailable
 from pipeline.names import ENVIRONMENTS, Environment
-from pipeline.tracking import FILTER_ADVICE, Run
+from pipeline.tracking import Run
 from pipeline.transport import sign_in
 
 SEE = Need("sagemaker:DescribePipeline", "pipeline/{pipeline}")
@@ -31,6 +31,15 @@ PAGES = 50
 OPENS_FOR_S, LASTS_S = 300, 4 * 3600
 """Seconds within which a link into MLflow must be used, and after which MLflow asks for a new one."""
 OTHER_CURVES = 6
+EXAMPLE = (
+    """experiments search "metrics.`test/map50` > 0.8 and params.epochs = '4'" --order-by 'metrics.`test/map50` DESC'"""
+)
+HOW: Sequence[Inline] = (
+    "A search that works: ",
+    Code(EXAMPLE),
+    ". A name with a slash stands in backticks, a parameter's value in single quotes; only metrics are compared as "
+    "numbers, and there is no OR.",
+)
 
 Runs = Annotated[list[str], Parameter(help="Runs, by the id of their pipeline execution or of MLflow's")]
 
@@ -39,7 +48,7 @@ Runs = Annotated[list[str], Parameter(help="Runs, by the id of their pipeline ex
     "experiments search",
     allowed=READERS,
     needs=[SEE],
-    example='experiments search "metrics.`test/map50` > 0.8" --order-by "metrics.`test/map50` DESC"',
+    example="experiments search \"params.epochs = '4'\" --order-by 'metrics.map50 DESC'",
 )
 def search(
     ctx: Context,
@@ -55,7 +64,10 @@ def search(
     def look(experiment: str) -> Reply:
         order = [part.strip() for part in order_by.split(",") if part.strip()]
         # MLflow pages by tokens that only go forward; asked from the start, a button goes back as well.
-        found = ctx.tracking.search_runs([experiment], filter, order_by=order, limit=page * limit + 1)
+        try:
+            found = ctx.tracking.search_runs([experiment], filter, order_by=order, limit=page * limit + 1)
+        except BadInput as error:
+            return _unreadable(error, env)
         shown = found[(page - 1) * limit : page * limit]
         if not shown:
             return _nothing(filter, page, env)
@@ -183,7 +195,7 @@ def _linked(ctx: Context, found: Sequence[Run]) -> Reply:
 
 
 def _answered(ctx: Context, env: Environment, look: Callable[[str], Reply]) -> Reply:
-    """What `look` finds in the environment's experiment, for whom AWS lets see its pipeline; a word if MLflow is down."""
+    """What `look` finds in the environment's experiment, if AWS lets the person see its pipeline and MLflow answers."""
     executions.check(ctx.client("sagemaker"), ctx.names, env)
     try:
         return look(ctx.names.pipeline(env))
@@ -191,8 +203,8 @@ def _answered(ctx: Context, env: Environment, look: Callable[[str], Reply]) -> R
         return Reply(
             title="MLflow cannot be asked now",
             outcome=Outcome.ERROR,
-            text=f"{error.message} {error.advice}\nRuns do not need it and go on. What is registered has its metrics in "
-            "the registry.",
+            text=f"{error.message} {error.advice}\nRuns go on without it. What is registered has its metrics in the "
+            "registry.",
             actions=[Action("Models", f"registry list --env {env}"), Action("Runs", f"pipeline list --env {env}")],
             environment=env,
         )
@@ -203,13 +215,25 @@ def _find(ctx: Context, experiment: str, text: str, env: Environment) -> Run:
     return experiments.find(ctx.tracking, experiment, text, elsewhere)
 
 
+def _unreadable(error: BadInput, env: Environment) -> Reply:
+    """A filter or an order that MLflow rejects: its words, and a line that works."""
+    return Reply(
+        title="MLflow cannot read that search",
+        outcome=Outcome.ERROR,
+        text=HOW,
+        quote=error.message,
+        actions=[Action("All runs", f"experiments search --env {env}")],
+        environment=env,
+    )
+
+
 def _nothing(filter: str, page: int, env: Environment) -> Reply:
     if page > 1:
         return Reply(title=f"There is no page {page}", text="Fewer runs fit.", environment=env)
     if filter:
         return Reply(
             title=f"No run in {env} fits",
-            text=["Asked for was ", Code(filter), f". {FILTER_ADVICE}"],
+            text=["Asked for: ", Code(filter), ".\n", *HOW],
             actions=[Action("All runs", f"experiments search --env {env}")],
             environment=env,
         )

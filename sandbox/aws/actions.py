@@ -155,6 +155,8 @@ _SAGEMAKER = {
     ),
     **_ops(("space/{DomainId}/{SpaceName}",), "CreateSpace", "DescribeSpace", "DeleteSpace"),
     **_ops(("*",), "ListDomains", "ListUserProfiles", "ListStudioLifecycleConfigs", "ListApps", "ListSpaces"),
+    "CreatePresignedMlflowAppUrl": ("{Arn}",),
+    "CreatePresignedMlflowTrackingServerUrl": ("mlflow-tracking-server/{TrackingServerName}",),
     **_ops(("{ResourceArn}",), "AddTags", "DeleteTags", "ListTags"),
     **_ops(
         ("monitoring-schedule/{MonitoringScheduleName}",),

@@ -31,6 +31,7 @@ from sandbox.aws.sagemaker.events import Events
 from sandbox.aws.sagemaker.executor import Executor
 from sandbox.aws.sagemaker.images import Images
 from sandbox.aws.sagemaker.jobs import SERVICE, Jobs
+from sandbox.aws.sagemaker.mlflow import Mlflow
 from sandbox.aws.sagemaker.models import Models
 from sandbox.aws.sagemaker.monitoring import Monitoring
 from sandbox.aws.sagemaker.pipelines import Pipelines
@@ -82,7 +83,7 @@ def install(cloud: Cloud) -> Resources:
     runtime = Runtime(cloud, resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
-    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, Apps(resources), monitoring]
+    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, Apps(resources), Mlflow(), monitoring]
     urls.url_paths["{0}/$"] = bind(parts).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
