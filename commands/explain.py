@@ -13,9 +13,9 @@ from cyclopts import Parameter
 from commands import spent
 from commands.arguments import Between, Yes
 from commands.command import Allowed, Context, Need, Spend, Use, command
+from commands.model_report import DESCRIBE, LIST
 from commands.predict import FOLDER
 from commands.progress import event
-from commands.registry import DESCRIBE, LIST
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
 from commands.wording import duration, score, shorten
 from pipeline import executions, explain, registry

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from commands.command import Context, Need, command
 from commands.deployment import version
 from commands.drawing import annotate
-from commands.registry import DESCRIBE, LIST
+from commands.model_report import DESCRIBE, LIST
 from commands.reply import Action, Audience, Code, Fact, Inline, Mention, Picture, Reply, Table
 from commands.wording import short_digest
 from pipeline import deployment, inference

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import approvals as deciding
 from commands import estimate
 from commands.arguments import Env, Reason, Version
 from commands.command import READERS, Approval, Context, Need, Plan, command
+from commands.model_report import DESCRIBE, LIST, READ_RUNS, RUN, approval, by_class, evaluated, facts, map50, matrices
 from commands.parsing import parse
-from commands.reply import Action, Audience, Code, Fact, Inline, Mention, Picture, Reply, Table
-from commands.wording import day, score, short_digest, who
+from commands.reply import Action, Audience, Fact, Inline, Mention, Reply, Table
+from commands.wording import day, short_digest, who
 from pipeline import deployment, registry
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
-from pipeline.registry import Evaluation, Package
+from pipeline.registry import Package
 from state import approvals
 from state.approvals import ApprovalRow
 
-LIST = Need("sagemaker:ListModelPackages")
-DESCRIBE = Need("sagemaker:DescribeModelPackage", "model-package/groundcrew-*-detector/*")
-READ_RUNS = Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/runs/*/evaluate/evaluation/*")
 To = Annotated[Literal["staging", "prod"], Parameter(help="Environment to promote into, from the one before it")]
 
 
@@ -39,7 +36,7 @@ def list_(ctx: Context, *, env: Env = "dev") -> Reply:
         )
         return Reply(title=f"No model in {env} yet", actions=[first], environment=env)
     rows = [
-        (f"v{item.version}", _map50(item), approval(item), short_digest(item.digest), day(item.created))
+        (f"v{item.version}", map50(item), approval(item), short_digest(item.digest), day(item.created))
         for item in found
     ]
     return Reply(
@@ -53,21 +50,21 @@ def list_(ctx: Context, *, env: Env = "dev") -> Reply:
 @command(
     "registry show",
     allowed=READERS,
-    needs=[LIST, DESCRIBE, READ_RUNS],
+    needs=[LIST, DESCRIBE, READ_RUNS, RUN],
     audience=Audience.CHANNEL,
     example="registry show 3 --env dev",
 )
 def show(ctx: Context, version: Version, *, env: Env = "dev") -> Reply:
-    """Show a model version: metrics, where it comes from, who approved it."""
+    """Show a model version: metrics, confusion matrix, where it comes from, who asked for it and who approved."""
     package = registry.load(ctx.client("sagemaker"), ctx.names, env, version)
-    report, picture, note = _report(ctx, package)
+    report, note = evaluated(ctx, package)
     return Reply(
-        title=f"Detector v{version} in {env}: mAP50 {_map50(package)}",
+        title=f"Detector v{version} in {env}: mAP50 {map50(package)}",
         context=["asked by ", Mention(ctx.person.user), f" · registered {day(package.created)}"],
         text=note,
-        facts=_facts(package, report),
-        table=_per_class(report) if report else None,
-        picture=picture,
+        facts=[*facts(ctx, package, report), *_waiting(ctx, package, env)],
+        table=by_class(report) if report else None,
+        picture=matrices([(package, report)], env),
         actions=_next(package, env),
         environment=env,
     )
@@ -78,8 +75,8 @@ def comparison(env: Environment, package: Package, before: Package | None, *, se
 
     `serving` is the digest of what is deployed, for when no registered version has it.
     """
-    now = f"{_map50(before)} (v{before.version})" if before else f"unknown ({short_digest(serving)})"
-    metric = f"{now} → {_map50(package)}" if before or serving else f"nothing there yet → {_map50(package)}"
+    now = f"{map50(before)} (v{before.version})" if before else f"unknown ({short_digest(serving)})"
+    metric = f"{now} → {map50(package)}" if before or serving else f"nothing there yet → {map50(package)}"
     return [
         Fact("Model", f"detector v{package.version}, {short_digest(package.digest)}"),
         Fact(f"mAP50 in {env}", metric),
@@ -114,7 +111,7 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
         "digest": package.digest,
         "artifact": package.model,
         "content": registry.content_tag(ctx.client("s3"), package.model),
-        "metric": _map50(package),
+        "metric": map50(package),
         "compared_with": before.digest if before else "",
         "to": to,
     }
@@ -164,7 +161,7 @@ def request(ctx: Context, version: Version, *, to: To = "staging") -> Reply:
         context=[*agreed, "asked by ", who(consent.asked), f" · {consent.id}"],
         text="The artifact was read, its sha256 compared with the registered digest, and copied.",
         facts=[
-            Fact("mAP50", _map50(promoted)),
+            Fact("mAP50", map50(promoted)),
             Fact("Digest", short_digest(promoted.digest)),
             Fact("Data", promoted.metadata.get("data_version", "unknown")),
         ],
@@ -225,56 +222,16 @@ def _pending(ctx: Context, which: str) -> ApprovalRow:
     return approvals.get(ctx.state, ctx.person.team, matching[0])
 
 
-def approval(package: Package) -> str:
-    """The registry's word for it, shorter: `approved`, `rejected`, `pending`."""
-    return package.approval.removesuffix("ManualApproval").lower()
-
-
-def _map50(package: Package) -> str:
-    return score(package.metadata["map50"]) if package.metadata.get("map50") else "unknown"
-
-
-def _facts(package: Package, report: Evaluation | None) -> list[Fact]:
-    metadata = package.metadata
-    facts = [
-        Fact("mAP50", _map50(package)),
-        Fact("mAP50-95", score(metadata["map50_95"]) if metadata.get("map50_95") else "unknown"),
-        Fact("Approval", approval(package)),
-        Fact("Digest", [Code(package.digest or "none")]),
-        Fact(
-            "Data",
-            metadata.get("data_version", "unknown") + (f", {sum(report.images.values())} photos" if report else ""),
-        ),
-        Fact("Revision", metadata.get("code_revision", "unknown")[:12]),
-    ]
-    if metadata.get("pipeline_execution"):
-        facts.append(Fact("Run", [Code(metadata["pipeline_execution"].rsplit("/", 1)[-1])]))
-    if metadata.get("mlflow_run_id"):
-        facts.append(Fact("MLflow run", [Code(metadata["mlflow_run_id"])]))
-    if metadata.get("approved_by"):
-        asked: list[Inline] = [" asked by ", who(metadata.get("requested_by")), f" ({metadata.get('approval', '')})"]
-        facts.append(Fact("Approved by", [who(metadata["approved_by"]), ",", *asked]))
-    return facts
-
-
-def _report(ctx: Context, package: Package) -> tuple[Evaluation | None, Picture | None, str]:
-    """The evaluation with its confusion matrix, or a word on why it is not shown."""
-    if package.evaluation is None:
-        return None, None, "No evaluation report was registered with this version."
-    s3 = ctx.client("s3")
-    try:
-        report = registry.evaluation(s3, package.evaluation)
-        matrix = registry.read_object(s3, f"{report.folder}/confusion_matrix.png")
-    except ClientError as error:
-        return None, None, f"The evaluation report is not shown: {error.response['Error']['Message']}"
-    alt = f"Confusion matrix of detector v{package.version}: {', '.join(report.per_class)}"
-    return report, Picture(matrix, f"confusion_matrix_v{package.version}.png", alt), ""
-
-
-def _per_class(report: Evaluation) -> Table:
-    unseen = ("not in the held-out photos", "")
-    rows = [(name, *(map(score, found) if found else unseen)) for name, found in sorted(report.per_class.items())]
-    return Table(("Class", "mAP50", "mAP50-95"), rows, "Metrics by class")
+def _waiting(ctx: Context, package: Package, env: Environment) -> list[Fact]:
+    """The open request to promote this version, if there is one: who asked, and where it is answered."""
+    onward = {source: to for to, source in registry.PREVIOUS.items()}
+    for row in approvals.list(ctx.state, ctx.person.team, limit=200):
+        found, arguments = parse(row.command)
+        about = (arguments.get("version"), arguments.get("to"))
+        if found.name == "registry request" and about == (package.version, onward.get(env)):
+            asked: list[Inline] = ["asked for by ", Mention(row.requester), f", waits for a {row.role} ({row.id})"]
+            return [Fact("Promotion", asked)]
+    return []
 
 
 def _next(package: Package, env: Environment) -> list[Action]:
@@ -286,4 +243,8 @@ def _next(package: Package, env: Environment) -> list[Action]:
             0, Action(f"Request promotion to {to}", f"registry request {package.version} --to {to}", style="primary")
         )
         actions.append(Action("Explain", f"drift explain --env {env} --version {package.version}"))
-    return actions
+    return [
+        *actions,
+        Action("Lineage", f"registry lineage {package.version} --env {env}"),
+        Action("Model card", f"registry card {package.version} --env {env}"),
+    ]

@@ -97,6 +97,16 @@ def load(sagemaker: Any, names: Names, env: Environment, version: int) -> Packag
         ) from error
 
 
+def by_arn(sagemaker: Any, arn: str) -> Package | None:
+    """The version with that ARN, None when it is gone."""
+    try:
+        return _describe(sagemaker, arn)
+    except ClientError as error:
+        if not _is_missing(error):
+            raise
+        return None
+
+
 def newest(sagemaker: Any, names: Names, env: Environment) -> Package:
     """The newest version that may be deployed: in dev any that was not rejected, elsewhere an approved one.
 
