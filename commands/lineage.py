@@ -81,7 +81,7 @@ def _reply(ctx: Context, about: str, env: Environment, steps: list[Step], action
 
 
 def _version(package: Package) -> Step:
-    env, metadata = _environment(package), package.metadata
+    env, metadata = _environment(package.arn), package.metadata
     words: list[Inline] = [f"mAP50 {map50(package)} · {short_digest(package.digest)} · {day(package.created)}"]
     if metadata.get("approved_by"):
         words += [" · asked for by ", who(metadata.get("requested_by")), ", approved by ", who(metadata["approved_by"])]
@@ -105,7 +105,7 @@ def _origin(ctx: Context, trained: Package) -> list[Step]:
 
 
 def _data(ctx: Context, trained: Package) -> Step:
-    id, env = trained.metadata.get("data_version", ""), _environment(trained)
+    id, env = trained.metadata.get("data_version", ""), _home(trained)
     if not id:
         return Step("Data", "failed", "the version does not name its data")
     try:
@@ -116,13 +116,19 @@ def _data(ctx: Context, trained: Package) -> Step:
     return Step("Data", "done", ["version ", Code(id), words, Code(f"s3://{ctx.names.data_bucket}/{found.prefix}")])
 
 
-def _environment(package: Package) -> Environment:
-    name = package.arn.partition(":model-package/")[2].split("-")[1]
+def _environment(arn: str) -> Environment:
+    """The environment in the name of a version or an execution."""
+    name = arn.rpartition(":")[2].split("/")[1].split("-")[1]
     return next(env for env in ENVIRONMENTS if env == name)
 
 
+def _home(trained: Package) -> Environment:
+    """Where it was trained; its run says so even if the version of that environment is gone."""
+    return _environment(trained.metadata.get("pipeline_execution") or trained.arn)
+
+
 def _next(ctx: Context, found: list[Package], env: Environment) -> list[Action]:
-    trained, here = found[-1], _environment(found[-1])
+    trained, here = found[-1], _home(found[-1])
     actions = [Action("The version", f"registry show {found[0].version} --env {env}")]
     if id := execution(trained):
         actions.append(Action("The run", f"pipeline show {id} --env {here}"))

@@ -22,7 +22,7 @@ from pipeline.registry import Evaluation, Package
     audience=Audience.CHANNEL,
     example="registry compare 2 3",
 )
-def compare(ctx: Context, version: Version, other: Version, /, *, env: Env = "dev") -> Reply:
+def compare(ctx: Context, version: Version, other: Version, *, env: Env = "dev") -> Reply:
     """Compare two model versions: metrics, classes, settings of their trainings, confusion matrices."""
     if version == other:
         raise BadInput(f"Version {version} is named twice.", "Name two versions; `registry list` shows them.")

@@ -18,6 +18,7 @@ from pipeline.names import Environment, Names
 PACKAGE = Path(__file__).parent
 STEP_FILES = (
     "__init__.py",
+    "card.py",
     "colours.py",
     "dataset.py",
     "definition.py",
