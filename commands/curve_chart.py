@@ -53,10 +53,11 @@ class _Scale:
     def __init__(self, points: Sequence[tuple[int, float]], ceiling: int) -> None:
         steps, values = [step for step, _ in points], [value for _, value in points]
         low, high = min(0.0, *values) if min(values) < 0.5 * max(values) else min(values), max(values)
-        room = high - low or abs(high) or 1.0
+        room = high - low or abs(high) or 1.0  # what never changes is drawn too
         self.step = round_step(room / ROWS)
         self.low = self.step * math.floor(low / self.step + 1e-9)
-        self.high = max(self.step * math.ceil(high / self.step - 1e-9), self.low + self.step)
+        steps_up = 1 if high > low else ROWS
+        self.high = max(self.step * math.ceil(high / self.step - 1e-9), self.low + steps_up * self.step)
         self.first, self.last = min(steps), max(steps)
         self.ceiling, self.floor = ceiling, SIZE[1] - BOTTOM
 

@@ -120,7 +120,7 @@ def comparison(runs: Sequence[Run]) -> Table:
     """The parameters that differ, then the metrics with the best marked, a column for each run."""
     rows = [*experiments.settings(runs), *experiments.metrics(runs)]
     return Table(
-        ("", *(run.name for run in runs)), [(row.name, *_cells(row)) for row in rows], "Parameters and metrics"
+        ("Run", *(run.name for run in runs)), [(row.name, *_cells(row)) for row in rows], "Parameters and metrics"
     )
 
 

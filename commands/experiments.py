@@ -74,7 +74,7 @@ def search(
         first = (page - 1) * limit + 1
         return Reply(
             title=say.found(first, len(shown), env, more=len(found) > page * limit),
-            text=["fits ", Code(filter), "\nsorted by ", Code(order_by)] if filter else ["sorted by ", Code(order_by)],
+            text=_asked(filter, order_by),
             table=say.listing(shown, f"{filter} {order_by}"),
             actions=[*_turns(len(found), filter, order_by, limit, page, env), *_next(shown, env)],
             environment=env,
@@ -215,13 +215,19 @@ def _find(ctx: Context, experiment: str, text: str, env: Environment) -> Run:
     return experiments.find(ctx.tracking, experiment, text, elsewhere)
 
 
+def _asked(filter: str, order_by: str) -> list[Inline]:
+    """What was searched for, in words."""
+    fits: list[Inline] = ["Fit ", Code(filter), ", "] if filter else []
+    return [*fits, *(["newest first"] if order_by == NEWEST else ["sorted by ", Code(order_by)])]
+
+
 def _unreadable(error: BadInput, env: Environment) -> Reply:
     """A filter or an order that MLflow rejects: its words, and a line that works."""
     return Reply(
         title="MLflow cannot read that search",
         outcome=Outcome.ERROR,
         text=HOW,
-        quote=error.message,
+        quote=error.message.partition(": ")[2],
         actions=[Action("All runs", f"experiments search --env {env}")],
         environment=env,
     )

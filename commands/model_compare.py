@@ -89,7 +89,7 @@ def _table(packages: Sequence[Package], reports: Sequence[Evaluation | None], se
         for row in settings
         if row.name not in experiments.KEPT_TAGS
     ]
-    columns = ("", *(f"v{package.version}" for package in packages))
+    columns = ("Version", *(f"v{package.version}" for package in packages))
     return Table(columns, [*overall, *by_class, *tags, *differing], "Metrics, and what differs in the trainings")
 
 

@@ -135,10 +135,10 @@ def drawable(runs: Sequence[Run]) -> list[str]:
     return sorted((name for name in names if "seconds" not in name), key=lambda name: (name != CURVE, _rank(name)))
 
 
-def _rank(name: str) -> tuple[int, int, str]:
+def _rank(name: str) -> tuple[int, bool, int, str]:
     groups = ("test/", "best/", "val/", "train/")
     group = next((at for at, begin in enumerate(groups) if name.startswith(begin)), len(groups))
-    return group, name.count("/"), name
+    return group, "map50" not in name, name.count("/"), name
 
 
 def _is_place(value: object) -> bool:

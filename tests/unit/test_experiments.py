@@ -277,7 +277,7 @@ def test_a_search_shows_what_it_names_and_pages_both_ways() -> None:
 
 def test_a_filter_that_mlflow_rejects_is_answered_with_its_words_and_an_example() -> None:
     reply = typed("experiments search 'what > >'", Shelf(ALPHA))
-    assert (reply.outcome, reply.quote) == (Outcome.ERROR, "MLflow cannot read that: what > >")
+    assert (reply.outcome, reply.quote) == (Outcome.ERROR, "what > >")
     (example,) = [part.text for part in reply.text if isinstance(part, Code)]
     assert parse(example)[0].name == "experiments search"
 

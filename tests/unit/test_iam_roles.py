@@ -207,6 +207,22 @@ CASES = [
     ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/data/x/summary.json", {}, YES),
     ("stakeholder", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/profiles/x/result/photos.csv", {}, NO),
     ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/dev/profiles/x/result/profile.json", {}, YES),
+    # MLflow: the observer asks for everybody, people open its pages as themselves, jobs log
+    *(
+        (role, f"sagemaker:{action}", sagemaker("mlflow-app/app-ABC"), {}, role in allowed)
+        for action, allowed in (
+            ("CallMlflowAppApi", ("observer", "dev-execution")),
+            ("CreatePresignedMlflowAppUrl", ("data-scientist", "ml-engineer")),
+            ("DeleteMlflowApp", ()),
+        )
+        for role in (*HUMANS, "observer", "bot", "dev-execution")
+    ),
+    ("observer", "sagemaker-mlflow:SearchRuns", sagemaker("mlflow-tracking-server/groundcrew"), {}, YES),
+    ("observer", "sagemaker-mlflow:UpdateRun", sagemaker("mlflow-tracking-server/groundcrew"), {}, YES),
+    ("observer", "sagemaker-mlflow:DeleteRun", sagemaker("mlflow-tracking-server/groundcrew"), {}, NO),
+    ("observer", "sagemaker-mlflow:SearchRuns", sagemaker("mlflow-tracking-server/theirs"), {}, NO),
+    ("dev-execution", "sagemaker-mlflow:LogBatch", sagemaker("mlflow-tracking-server/groundcrew"), {}, YES),
+    ("data-scientist", "sagemaker-mlflow:SearchRuns", sagemaker("mlflow-tracking-server/groundcrew"), {}, NO),
     # an ML engineer promotes and changes production only with an approval
     (
         "ml-engineer",
