@@ -19,7 +19,7 @@ from bot.runner import Case, Runner
 from commands import experiments as commands_experiments
 from commands.command import Context, Person
 from commands.curve_chart import COLOURS, MOST, SIZE, Curve, curves
-from commands.parsing import parse
+from commands.parsing import parse, usage
 from commands.reply import Action, Code, Link, Menu, Outcome, Reply
 from pipeline import experiments
 from pipeline.errors import BadInput, GroundcrewError, NotFound, Unavailable
@@ -319,6 +319,11 @@ def test_runs_are_compared_by_what_differs_with_the_best_marked() -> None:
     assert opened.startswith("http://mlflow:5000/#/compare-runs?runs=%5B%22")
     assert ALPHA.id in opened and better.id in opened
     assert pressed(reply)["train/box_loss"].endswith("--metric train/box_loss")
+
+
+def test_the_usage_says_that_several_runs_follow() -> None:
+    said = usage(parse("experiments compare a b")[0])
+    assert said == "experiments compare <run> … [--metric …] [--env dev|staging|prod]"
 
 
 def test_a_comparison_over_different_data_warns() -> None:
