@@ -16,7 +16,7 @@ from commands.command import Allowed, Context, Need, Spend, Use, command
 from commands.predict import FOLDER
 from commands.progress import event
 from commands.registry import DESCRIBE, LIST
-from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
+from commands.reply import Action, Audience, Code, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
 from commands.wording import duration, score, shorten
 from pipeline import executions, explain, registry
 from pipeline.definition import HOUR
@@ -167,8 +167,7 @@ def _shown(result: Result) -> Reply:
     return Reply(
         title=f"Detector v{version} in {env}: what carried {detections}",
         context=[_named(result.images)] if result.images else [],
-        text="\n".join(_told(result)),
-        facts=_files(result.folder),
+        text=["\n".join([*_told(result), ""]), *_files(result.folder)],
         table=_table(objects) if objects else None,
         picture=Picture(result.sheet, f"heat_maps_v{version}_{env}.jpg", _alt(result)) if result.sheet else None,
         actions=[
@@ -222,8 +221,8 @@ def _carried(each: Explained) -> str:
     return f"{each.own:.0%} carried by the segments it occupies"
 
 
-def _files(folder: str) -> list[Fact]:
-    return [Fact("Clarify's files", [Code(folder)]), Fact("Report", [Code(explain.report(folder))])]
+def _files(folder: str) -> list[Inline]:
+    return ["Clarify's files: ", Code(folder), "; its report: ", Code(explain.report(folder).rpartition("/")[2])]
 
 
 def _working(job: Job) -> Reply:
@@ -264,8 +263,7 @@ def _unreadable(job: Job, why: str) -> Reply:
         title=f"Detector v{place.version} in {place.env} was explained, but the result cannot be read",
         outcome=Outcome.ERROR,
         context=_context(job),
-        text=why,
-        facts=_files(place.result),
+        text=[f"{why}\n", *_files(place.result)],
         actions=[Action("Explain again", f"drift explain --env {place.env} --version {place.version} --now")],
         environment=place.env,
         audience=Audience.CHANNEL,
