@@ -1,7 +1,8 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
 In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json with
-the model's card in it, confusion_matrix.png, pr_curve.png) and `model` (model.tar.gz: model.onnx, model.json, best.pt).
+the model's card in it, confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx, model.json, best.pt)
+and `explaining` (what the next step explains: Clarify's configuration and photos nobody trained on).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
@@ -24,6 +25,7 @@ from typing import Any
 import yaml
 
 from pipeline import card, dataset
+from pipeline.explaining.config import CONFIG, INSTANCE, SETTINGS, config
 from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.deployed import Deployed, find
@@ -36,6 +38,8 @@ OVERLAP = 0.7
 """Thresholds baked into the served graph (ultralytics' own defaults): score, and IoU of suppression."""
 CHOSEN = ("epochs", "imgsz", "batch", "lr0", "optimizer", "patience", "seed")
 """Arguments of a training that its model card names; MLflow has all of them."""
+EXAMPLES = 2
+"""Photos on which a new model is explained; `drift explain` shows more."""
 METADATA_CHARACTERS = 256
 """Longest value of a model package's metadata (service model of SageMaker)."""
 
@@ -125,6 +129,8 @@ def judge(container: Container, log: RunLog) -> str:
     shutil.copy(plots / "BoxPR_curve.png", folder / "pr_curve.png")
     shutil.copy(plots / "confusion_matrix.png", folder / "confusion_matrix.png")
 
+    examples(container, sorted((bench.work / "test" / "images").iterdir()), classes)
+
     log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
@@ -175,6 +181,18 @@ def settings(trained: Path, training: Mapping[str, Any]) -> dict[str, object]:
     arguments = yaml.safe_load((trained / "args.yaml").read_text("utf-8"))
     chosen = {name: arguments[name] for name in CHOSEN if name in arguments}
     return {"network": training["network"], "parameters": training["parameters"], **chosen}
+
+
+def examples(container: Container, photos: Sequence[Path], classes: Sequence[str]) -> None:
+    """Write what is to be explained of this model; the same photos for the same test split, of all its flights."""
+    folder = container.output("explaining")
+    for name in ("config", "data"):
+        (folder / name).mkdir()
+    model = container.setting("ENDPOINT_NAME")
+    asked = config(SETTINGS, model=model, classes=classes, instance=INSTANCE, title="What carried the detections")
+    (folder / "config" / CONFIG).write_text(json.dumps(asked, indent=1), "utf-8")
+    for photo in sorted(photos, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:EXAMPLES]:
+        shutil.copy(photo, folder / "data" / photo.name)
 
 
 def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:
