@@ -38,7 +38,7 @@ def log(tracking: Tracking, experiment: str, name: str, *, epochs: int) -> None:
     tracking.log_params(found.id, {"epochs": epochs, "imgsz": 64, "save_dir": f"/opt/ml/{name}"})
     for epoch in range(1, epochs + 1):
         tracking.log_metrics(found.id, {"val/map50": epoch / 10, "train/box_loss": 3 / epoch}, epoch)
-    tracking.log_metrics(found.id, {"test/map50": epochs / 10, "train/wall_seconds": 10.0 * epochs})
+    tracking.log_metrics(found.id, {"test/map50": epochs / 10, "train/wall_seconds": 1.0 * epochs})
     tracking.finish(found.id)
 
 
@@ -116,7 +116,7 @@ def test_runs_are_compared_with_the_best_marked_and_a_way_into_mlflow(
     table = {row[0]: row[1:] for row in rows(told)}
     assert table["epochs"] == ["4", "2", "4"]
     assert table["test/map50"][0].endswith(" · best")
-    assert table["train/wall_seconds"].index("20 · best") == 1
+    assert table["train/wall_seconds"].index("2 · best") == 1
     assert "save_dir" not in table
     assert picture(ds, told).size[0] > 1000
     page = next(
