@@ -22,6 +22,7 @@ CHANNEL_OUTBOX = "groundcrew_outbox"
 CHANNEL_LIVE = "groundcrew_live"
 CHANNEL_ALERTS = "groundcrew_alerts"
 CHANNEL_SCHEDULES = "groundcrew_schedules"
+CHANNEL_HOMES = "groundcrew_homes"
 
 
 def engine(url: str, *, pool: int = 4, statement_timeout_ms: int = 15_000, connect_timeout_s: int = 5) -> Engine:

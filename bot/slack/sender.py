@@ -142,6 +142,10 @@ class Sender:
             case Absent(reason) if row.kind != "respond" and row.response_url:
                 sending.redirect(connection, row.id, for_one_person(row.content))
                 self._unfollow(connection, row)
+            case Absent(reason) if row.user_id and row.ts is None and (row.channel or "").startswith(("C", "G")):
+                # Asked where the bot is no longer, by words or a form that brought no response_url.
+                log.warning("outbox row %s goes to the person it is for: %s", row.id, reason)
+                sending.to_person(connection, row)
             case Absent(reason) if fallback := self._elsewhere(row):
                 self._moved(connection, row, fallback, reason)
             case Absent(reason) | Lost(reason):

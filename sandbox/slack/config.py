@@ -96,6 +96,10 @@ class Config:
     suggestions: Sequence[Mapping[str, str]]
     rules: Rules
 
+    def shortcuts(self, kind: str) -> list[Mapping[str, str]]:
+        """The app's shortcuts of a kind: `message`, which is what they are when nothing is said, or `global`."""
+        return [entry for entry in self.app.shortcuts if entry.get("type", "message") == kind]
+
     @property
     def people(self) -> list[User]:
         """Everybody one can be on the page: who is deactivated cannot sign in."""

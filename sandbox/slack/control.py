@@ -51,6 +51,8 @@ class Control:
             "press": self._press,
             "shortcut": self._shortcut,
             "say": self._say,
+            "edit": self._edit,
+            "home": self._home,
             "upload": self._upload,
             "submit": self._submit,
             "close": self._close,
@@ -90,16 +92,29 @@ class Control:
 
     async def _press(self, body: Json) -> Json:
         wanted = {name: body.get(name) for name in ("action_id", "block_id", "label")}
+        if not body.get("ts"):
+            return (await self._people.press_home(body["user"], value=body.get("value"), **wanted)).json()
         delivered = await self._people.press(
             body["user"], body["channel"], body["ts"], value=body.get("value"), **wanted
         )
         return delivered.json()
 
     async def _shortcut(self, body: Json) -> Json:
+        if not body.get("ts"):
+            return (await self._people.global_shortcut(body["user"], body["callback_id"])).json()
         return (await self._people.shortcut(body["user"], body["channel"], body["ts"], body["callback_id"])).json()
 
     async def _say(self, body: Json) -> Json:
         return self._people.say(body["user"], body["channel"], body["text"], body.get("thread_ts")).seen()
+
+    async def _edit(self, body: Json) -> Json:
+        return self._people.edit(body["user"], body["channel"], body["ts"], body["text"]).seen()
+
+    async def _home(self, body: Json) -> Json:
+        """Open the app's Home."""
+        self._workspace.user(body["user"])
+        self._events.home_opened(body["user"], self._views.home(body["user"]))
+        return {}
 
     async def _upload(self, body: Json) -> Json:
         try:
