@@ -1,4 +1,4 @@
-"""The bot's processes and its terminal: `python -m bot web | worker | run | manifest | commands | docs`."""
+"""The bot's processes and its terminal: `python -m bot web | worker | run | doctor | manifest | commands | docs`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,43 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bot.settings import Settings, load
+from bot.settings import Settings, load, read
 from pipeline.errors import GroundcrewError
 
 THREADS = 16
+MISUSED = 2
+"""Exit status when the environment lacks something or a variable cannot be used."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns the exit status. What is missing or wrong is one line on stderr."""
     options = _options().parse_args(argv)
     try:
+        settings = _settings(options.process)
+    except GroundcrewError as error:
+        print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
+        return MISUSED
+    try:
         if options.process == "web":
-            return _web(load("web"))
+            return _web(settings)
         if options.process == "worker":
-            return _worker(load("worker"))
+            return _worker(settings)
         if options.process == "run":
-            return _run(load("run"), options)
+            return _run(settings, options)
+        if options.process == "doctor":
+            return _doctor(settings)
         print({"manifest": _manifest, "commands": _commands, "docs": _docs}[options.process](), end="")
         return 0
     except GroundcrewError as error:
         print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
         return 1
+
+
+def _settings(process: str) -> Settings:
+    """What the process needs of the environment; the doctor takes it as it is, and pages need nothing."""
+    if process in ("web", "worker", "run"):
+        return load(process)
+    return read() if process == "doctor" else Settings.model_construct()
 
 
 def _options() -> argparse.ArgumentParser:
@@ -43,6 +59,7 @@ def _options() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print one JSON object")
     run.add_argument("--yes", action="store_true", help="answer a confirmation with yes")
     run.add_argument("line", metavar="COMMAND", help="what would be typed after the slash command")
+    processes.add_parser("doctor", help="check what the bot stands on; each failure prints its fix")
     processes.add_parser("manifest", help="print slack-manifest.yaml")
     processes.add_parser("commands", help="print all commands as JSON, with the roles that may use them")
     processes.add_parser("docs", help="write the generated pages below docs/ and say which")
@@ -73,6 +90,21 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     reply, invocation = app.terminal(settings, options.team, options.user, line)
     print(terminal.as_json(reply, invocation) if options.json else terminal.lines(reply))
     return terminal.EXIT[reply.outcome]
+
+
+def _doctor(settings: Settings) -> int:
+    """Print every finding; the exit status is 1 when one of them is a failure."""
+    from bot import app
+
+    logging.basicConfig(level=logging.CRITICAL)
+    findings = app.checkup(settings)
+    for each in findings:
+        print(f"{'ok  ' if each.fine else 'FAIL'}  {each.what}: {each.said}")
+        if not each.fine:
+            print(f"      {each.fix}")
+    wrong = sum(not each.fine for each in findings)
+    print(f"{wrong} of {len(findings)} checks failed." if wrong else f"All {len(findings)} checks are fine.")
+    return 1 if wrong else 0
 
 
 def _manifest() -> str:

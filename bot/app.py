@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from alerts.events import LIMIT, Home
 from alerts.routes import RoutesFile
+from bot import doctor
 from bot.alerts.direct import Direct
 from bot.alerts.drawing import Drawer
 from bot.alerts.evidence import explain
@@ -51,7 +52,7 @@ from commands.estimate import Limits
 from commands.execution import execution_live
 from commands.explain import explanation_live
 from commands.home import sections
-from commands.reply import Form, Reply
+from commands.reply import Finding, Form, Reply
 from commands.schedule import REPORTS
 from iam import mapping
 from iam.policy import statements
@@ -149,6 +150,7 @@ class Workplace:
             people=self._access.now().of_team(person.team),
             eyes=lambda service: self._sessions.observer("approvals").client(service),
             holders=lambda role: self.able(role, person.team),
+            checkup=lambda: doctor.examine(self._settings, self._slack, self._sessions, self.engine),
             whisper=partial(whisper, self._slack, asked),
             notify=self._access.now().notify,
             zone=lambda: self._people.zone(person.user) if self._people else "",
@@ -400,6 +402,17 @@ def _intake(engine: Engine, place: Workplace, stop: threading.Event) -> Sequence
         keep_announcing, place.queue(UNDELIVERED), Notice(engine, intake, UNDELIVERED, "undelivered"), stop
     )
     return [*(reader.run for reader in readers), announcing, partial(keep_forgetting, engine, stop)]
+
+
+def checkup(settings: Settings) -> Sequence[Finding]:
+    """What `python -m bot doctor` looks at: everything, however much of it is missing."""
+    slack = WebClient(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, 10, retry_handlers=[])
+    engine = database.engine(settings.database, pool=1) if settings.database else None
+    try:
+        return doctor.examine(settings, slack, None, engine)
+    finally:
+        if engine is not None:
+            engine.dispose()
 
 
 def terminal(settings: Settings, team: str | None, user: str, line: str) -> tuple[Reply, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
-from pydantic import SecretStr, field_validator
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import BadInput
@@ -87,9 +87,23 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
 
+def read() -> Settings:
+    """The settings, whatever is missing. Raises BadInput naming the first variable whose value cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = str(first["loc"][0])
+        usual = Settings.model_fields[name].default
+        raise BadInput(
+            f"{name.upper()} cannot be used: {first['msg'][:1].lower()}{first['msg'][1:]}.",
+            f"For example: {name.upper()}={usual}" if usual not in ("", None) else f"You find it here: {WHERE[name]}.",
+        ) from None
+
+
 def load(process: str) -> Settings:
     """The settings, checked for what `process` (web, worker or run) needs. Raises BadInput naming what is missing."""
-    settings = Settings()
+    settings = read()
     for name in NEEDED[process]:
         value = getattr(settings, name)
         if not (value.get_secret_value() if isinstance(value, SecretStr) else value):

@@ -47,6 +47,7 @@ MODULES = (
     "idle",
     "cleanup",
     "leftovers",
+    "doctor",
 )
 
 

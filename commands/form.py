@@ -14,7 +14,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from commands import all_commands
-from commands.arguments import Verbatim
+from commands.arguments import Between, Verbatim
 from commands.command import Command, Context, command
 from commands.parsing import Option, named, options, usage
 from commands.reply import Action, Choice, Code, Field, Form, Reply
@@ -150,7 +150,7 @@ def _called(option: Option, entry: Entry) -> str:
 
 
 def _field(option: Option, held: Mapping[str, str], choices: Sequence[Choice]) -> Field:
-    default = "" if option.default in (None, "", False) else _written(option.default)
+    default = "" if option.default is None or option.default is False else _written(option.default)
     given = held.get(option.name, "")
     if option.flag:
         yes = Choice(option.help, option.typed)
@@ -160,7 +160,7 @@ def _field(option: Option, held: Mapping[str, str], choices: Sequence[Choice]) -
         name=option.name,
         label=_label(option),
         typed=option.typed,
-        hint=option.help + (f" ({span.words()})" if span else ""),
+        hint=_hint(option),
         required=option.required,
         choices=choices,
         number=option.number,
@@ -182,7 +182,17 @@ def _first(choices: Sequence[Choice], option: Option, value: str) -> str:
     return fitting[0] if fitting else ""
 
 
+def _hint(option: Option) -> str:
+    """The help with the range; the help itself names a step."""
+    if option.name == "env":
+        return ""
+    span = option.span
+    return option.help + (f" ({Between(span.low, span.high).words()})" if span else "")
+
+
 def _label(option: Option) -> str:
+    if option.name == "env":
+        return option.help
     return option.name.strip("_").replace("_", " ").capitalize()
 
 

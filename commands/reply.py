@@ -167,6 +167,16 @@ class Follow:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that was checked: what, whether it is as it should be, what was seen, and how to mend it."""
+
+    what: str
+    fine: bool
+    said: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
 class Choice:
     """One thing a field offers. `typed` is the piece of command line that choosing it means; empty for nothing."""
 

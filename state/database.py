@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,20 @@ def migrate(target: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_MIGRATION})
             connection.commit()
             connection.invalidate()
+
+
+def schema(target: Engine) -> tuple[str | None, Sequence[str]]:
+    """The revision at which the database is (None: empty), and those that this program knows, the newest first."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    with target.connect() as connection:
+        if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+            return None, known
+        return connection.scalar(text("SELECT version_num FROM alembic_version")), known
 
 
 def answers(url: str) -> bool:

@@ -74,7 +74,7 @@ def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadInput, match="SLACK_SIGNING_SECRET"):
         load("web")
-    assert program.main(["web"]) == 1
+    assert program.main(["web"]) == 2
     seen = capsys.readouterr()
     assert seen.out == ""
     assert len(seen.err.splitlines()) == 1

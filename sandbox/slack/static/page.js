@@ -5,6 +5,7 @@ import { fill, greet, learn } from "./composer.js";
 import { confirmed, enlarge, showForm } from "./dialogs.js";
 import { remove, scrollToEnd, showAll, showOne } from "./log.js";
 import { children, parse } from "./morph.js";
+import { writeTimes } from "./times.js";
 
 const nav = document.querySelector("#nav");
 const inspector = document.querySelector("#inspector");
@@ -53,7 +54,10 @@ const inspectorSoon = calmly(async () => document.body.classList.contains("no-in
 // The Home stands where the messages are; which of the two is shown is the page's business alone.
 const home = document.querySelector("#home");
 const atHome = () => !home.hidden;
-const drawHome = () => put(home, "home");
+const drawHome = async () => {
+  await put(home, "home");
+  writeTimes(home);
+};
 
 async function goHome() {
   document.body.classList.remove("nav-open");

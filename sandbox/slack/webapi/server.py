@@ -84,7 +84,8 @@ class WebApi:
             wait = self._wait(name, method, call)
             if wait:
                 return _limited(wait)
-            return {"ok": True, **method.run(call)}, 200, {}
+            scopes = {"X-OAuth-Scopes": ",".join(self._world.workspace.config.app.scopes)} if token else {}
+            return {"ok": True, **method.run(call)}, 200, scopes
         except SlackError as refused:
             return refused.body(), 200, {}
 
