@@ -15,6 +15,7 @@ from benchmarks.figures import ROOT, line, say
 MODULES = (
     "start",
     "reply",
+    "home",
     "memory",
     "ack",
     "tour",

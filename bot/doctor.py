@@ -175,7 +175,7 @@ def _channels(settings: Settings, slack: WebClient) -> Iterator[Finding]:
         try:
             slack.conversations_history(channel=channel, limit=1)
         except SlackApiError as error:
-            wrong[channel] = str(error.response.get("error", error.response.status_code))
+            wrong[channel] = str(error.response.get("error"))
     said = ", ".join(f"{channel}: {code}" for channel, code in wrong.items())
     fix = "Type `/invite @groundcrew` in them, or name others in the routes and the access file."
     yield Finding("Channels", not wrong, said or "the bot is in all that the files name", fix)

@@ -181,10 +181,10 @@ def _money(ctx: Context, ran: Sequence[Job], month: datetime, now: datetime) -> 
     """By our own records, as they are at once; the bill comes a day late."""
     own = [job for job in ran if job.team == ctx.person.team and job.user_id == ctx.person.user]
     return Reply(
-        title="Money this month",
+        title="Money",
         facts=[
-            Fact("Everybody's jobs and endpoints", _sum(ran, month, now)),
-            Fact("Started by you", _sum(own, month, now)),
+            Fact("This month, everybody", _sum(ran, month, now)),
+            Fact("This month, you", _sum(own, month, now)),
         ],
     )
 

@@ -36,7 +36,7 @@ def read(view: Mapping[str, Any]) -> Filled:
         if block["type"] != "input":
             continue
         name, element = block["block_id"], block["element"]
-        state = view["state"]["values"].get(name, {}).get(element["action_id"], {})
+        state = view["state"]["values"].get(name, {}).get(element["action_id"]) or {}
         try:
             piece = _piece(block, element, state, (about.get("steps") or {}).get(name))
         except ValueError as wrong:

@@ -183,7 +183,7 @@ def test_what_people_say_to_each_other_is_no_command(sandbox: Sandbox, ds: Perso
 
 
 def test_plain_mlops_is_a_private_panel_of_what_is_next(ds: Person) -> None:
-    told = ds.asks("", "You are data-scientist", "Money this month")
+    told = ds.asks("", "You are data-scientist", "This month, you")
     assert told["ephemeral"]
     assert buttons(told)["Start a training run…"] == "form pipeline run"
 
