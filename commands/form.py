@@ -156,6 +156,9 @@ def _field(option: Option, held: Mapping[str, str], choices: Sequence[Choice]) -
         yes = Choice(option.help, option.typed)
         return Field(option.name, _label(option), choices=[yes], several=True, value=option.typed if given else "")
     span = option.span
+    chosen = _first(choices, option, given or default)
+    if option.name == "env" and not chosen and choices:
+        chosen = choices[0].typed  # the usual environment is not this person's: theirs has to be said
     return Field(
         name=option.name,
         label=_label(option),
@@ -168,7 +171,7 @@ def _field(option: Option, held: Mapping[str, str], choices: Sequence[Choice]) -
         low=span.low if span else None,
         high=span.high if span else None,
         step=span.step if span else None,
-        value=_first(choices, option, given or default) if choices else given or default,
+        value=chosen if choices else given or default,
         default=_first(choices, option, default) if choices else default,
     )
 

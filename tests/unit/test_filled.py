@@ -147,6 +147,8 @@ def test_what_a_form_sends_unchanged_is_the_bare_command(engine: Engine) -> None
 
 def test_only_environments_the_role_may_use_are_offered(engine: Engine) -> None:
     assert [each.label for each in fields(engine, "pipeline run")["env"].choices] == ["dev"]
+    theirs = fields(engine, "pipeline run", "ml-engineer")["env"]
+    assert (theirs.value, theirs.default) == ("--env staging", ""), "dev, the usual, is not theirs, so it is said"
     assert [each.label for each in fields(engine, "pipeline logs", "ml-engineer")["env"].choices] == [
         "dev", "staging", "prod",
     ]  # fmt: skip
