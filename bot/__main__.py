@@ -1,4 +1,4 @@
-"""The bot's processes and its terminal: `python -m bot web | worker | run | doctor | manifest | commands | docs`."""
+"""The bot's processes, its terminal and its pages: `python -m bot web | socket | worker | run | doctor | …`."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if options.process == "web":
             return _web(settings)
+        if options.process == "socket":
+            return _socket(settings)
         if options.process == "worker":
             return _worker(settings)
         if options.process == "run":
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _settings(process: str) -> Settings:
     """What the process needs of the environment; the doctor takes it as it is, and pages need nothing."""
-    if process in ("web", "worker", "run"):
+    if process in ("web", "socket", "worker", "run"):
         return load(process)
     return read() if process == "doctor" else Settings.model_construct()
 
@@ -52,6 +54,7 @@ def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bot", description=__doc__)
     processes = parser.add_subparsers(dest="process", required=True)
     processes.add_parser("web", help="serve Slack's deliveries on HOST:PORT")
+    processes.add_parser("socket", help="take Slack's deliveries by Socket Mode, instead of web")
     processes.add_parser("worker", help="migrate the database, work on commands, post to Slack")
     run = processes.add_parser("run", help="do one command here, as a person whose role you may take")
     run.add_argument("--as", dest="user", required=True, metavar="USER", help="Slack user id")
@@ -72,6 +75,14 @@ def _web(settings: Settings) -> int:
     arguments = ["--bind", address, "--worker-class", "gthread", "--threads", str(THREADS), "--keep-alive", "75"]
     arguments += ["--no-control-socket", "--preload", "--log-level", "warning", "bot.web:create()"]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606  # no shell is wanted
+
+
+def _socket(settings: Settings) -> int:
+    from bot import sockets
+
+    settings.start_logging()
+    sockets.serve(settings)
+    return 0
 
 
 def _worker(settings: Settings) -> int:

@@ -99,7 +99,9 @@ def _words(error: Exception) -> str:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    names = dict.fromkeys(name for needed in NEEDED.values() for name in needed)
+    by_socket = bool(settings.slack_app_token.get_secret_value())
+    unused = "web" if by_socket else "socket"
+    names = dict.fromkeys(name for process, needed in NEEDED.items() if process != unused for name in needed)
     missing = [name for name in names if not _plain(getattr(settings, name))]
     for name in missing:
         yield Finding(name.upper(), False, "it is not set", f"You find it here: {WHERE[name]}.")

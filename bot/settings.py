@@ -15,12 +15,14 @@ from state.redaction import redact
 WHERE = {
     "slack_bot_token": "api.slack.com/apps, your app, OAuth & Permissions: Bot User OAuth Token (xoxb-…)",
     "slack_signing_secret": "api.slack.com/apps, your app, Basic Information: Signing Secret",
+    "slack_app_token": "api.slack.com/apps, your app, Basic Information: App-Level Tokens (xapp-…)",
     "database_url": "your PostgreSQL, as postgresql://user:password@host/database",
     "aws_region": "the region of your SageMaker resources, for example us-east-1",
     "mlflow_tracking_uri": "the address of your MLflow server, or the ARN of a SageMaker MLflow app",
 }
 NEEDED = {
     "web": ("slack_signing_secret", "database_url"),
+    "socket": ("slack_app_token", "database_url"),
     "worker": ("slack_bot_token", "database_url", "aws_region", "mlflow_tracking_uri"),
     "run": ("database_url", "aws_region", "mlflow_tracking_uri"),
 }
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
 
     slack_bot_token: SecretStr = SecretStr("")
     slack_signing_secret: SecretStr = SecretStr("")
+    slack_app_token: SecretStr = SecretStr("")
     slack_api_url: str = "https://slack.com/api/"
     database_url: SecretStr = SecretStr("")
     aws_profile: str | None = None

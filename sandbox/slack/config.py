@@ -83,6 +83,8 @@ class Secrets:
 
     bot_token: str = field(repr=False)
     signing_secret: str = field(repr=False)
+    app_token: str = field(default="", repr=False)
+    """Of an app in Socket Mode; without one deliveries go to the request URL."""
 
 
 @dataclass(frozen=True)

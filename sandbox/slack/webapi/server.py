@@ -97,7 +97,10 @@ class WebApi:
             return method
         if not token:
             raise SlackError("not_authed")
-        if not hmac.compare_digest(token.encode(), self._secrets.bot_token.encode()):
+        for_apps = bool(self._secrets.app_token) and hmac.compare_digest(token, self._secrets.app_token)
+        if for_apps != (name == "apps.connections.open"):
+            raise SlackError("not_allowed_token_type")
+        if not for_apps and not hmac.compare_digest(token.encode(), self._secrets.bot_token.encode()):
             raise SlackError("invalid_auth")
         granted = self._world.workspace.config.app.scopes
         if method.scope and method.scope not in granted:
