@@ -18,6 +18,7 @@ MODULES = (
     "home",
     "memory",
     "ack",
+    "sockets",
     "tour",
     "train",
     "access",

@@ -36,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(settings, options)
         if options.process == "doctor":
             return _doctor(settings)
-        print({"manifest": _manifest, "commands": _commands, "docs": _docs}[options.process](), end="")
+        if options.process == "manifest":
+            print(_manifest(options.socket), end="")
+            return 0
+        print({"commands": _commands, "docs": _docs}[options.process](), end="")
         return 0
     except GroundcrewError as error:
         print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
@@ -63,7 +66,8 @@ def _options() -> argparse.ArgumentParser:
     run.add_argument("--yes", action="store_true", help="answer a confirmation with yes")
     run.add_argument("line", metavar="COMMAND", help="what would be typed after the slash command")
     processes.add_parser("doctor", help="check what the bot stands on; each failure prints its fix")
-    processes.add_parser("manifest", help="print slack-manifest.yaml")
+    manifest = processes.add_parser("manifest", help="print slack-manifest.yaml")
+    manifest.add_argument("--socket", action="store_true", help="for Socket Mode")
     processes.add_parser("commands", help="print all commands as JSON, with the roles that may use them")
     processes.add_parser("docs", help="write the generated pages below docs/ and say which")
     return parser
@@ -118,10 +122,10 @@ def _doctor(settings: Settings) -> int:
     return 1 if wrong else 0
 
 
-def _manifest() -> str:
+def _manifest(socket: bool) -> str:
     from bot.manifest import manifest
 
-    return manifest()
+    return manifest(socket=socket)
 
 
 def _commands() -> str:

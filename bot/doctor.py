@@ -44,6 +44,7 @@ RULES = (
 TAGS = ("Project", "Environment", "CostCenter", "Owner")
 TOKENS: Mapping[str, str] = {
     "xoxp": "a user's token",
+    "xoxb": "a bot token",
     "xapp": "an app-level token",
     "xoxe": "a token that rotates",
     "xoxa": "an old kind of token",
@@ -139,6 +140,10 @@ def _routes(settings: Settings) -> Iterator[Finding]:
 
 
 def _slack(settings: Settings, slack: WebClient) -> Iterator[Finding]:
+    by_socket = settings.slack_app_token.get_secret_value()
+    if by_socket and not by_socket.startswith("xapp"):
+        said = f"SLACK_APP_TOKEN is {TOKENS.get(by_socket[:4], 'no app-level token')}"
+        yield Finding("Socket Mode token", False, said, f"You find it here: {WHERE['slack_app_token']}.")
     token = settings.slack_bot_token.get_secret_value()
     kind = token[:4]
     if kind != "xoxb":

@@ -34,8 +34,11 @@ EVENTS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def manifest() -> str:
-    """YAML for api.slack.com/apps > Create New App > From a manifest."""
+def manifest(*, socket: bool = False) -> str:
+    """YAML for api.slack.com/apps > Create New App > From a manifest. `socket`: for Socket Mode, without addresses."""
+    url = "" if socket else f"\n      url: {REQUEST_URL}"
+    request_url = "" if socket else f"\n    request_url: {REQUEST_URL}"
+    about = "Slack needs no address of yours." if socket else "Put your own host into the request URLs (https)."
     scopes = "\n".join(f"      - {scope}  # {reason}" for scope, reason in SCOPES.items())
     shortcuts = "\n".join(
         f"""    - name: {name}
@@ -54,7 +57,7 @@ def manifest() -> str:
     )
     events = "\n".join(f"      - {event}  # {reason}" for event, reason in EVENTS.items())
     return f"""\
-# Made by `python -m bot manifest`. Put your own host into the request URLs (https, reachable from Slack).
+# Made by `python -m bot manifest`. {about}
 display_information:
   name: Groundcrew
   description: Trains, promotes, deploys and watches the drone-imagery models
@@ -70,8 +73,7 @@ features:
   slash_commands:
     - command: {SLASH_COMMAND}
       description: Train, promote, deploy and ask the models
-      usage_hint: help
-      url: {REQUEST_URL}
+      usage_hint: help{url}
       should_escape: true
   shortcuts:
 {shortcuts}
@@ -80,14 +82,12 @@ oauth_config:
     bot:
 {scopes}
 settings:
-  event_subscriptions:
-    request_url: {REQUEST_URL}
+  event_subscriptions:{request_url}
     bot_events:
 {events}
   interactivity:
-    is_enabled: true
-    request_url: {REQUEST_URL}
+    is_enabled: true{request_url}
   org_deploy_enabled: false
-  socket_mode_enabled: false
+  socket_mode_enabled: {str(socket).lower()}
   token_rotation_enabled: false
 """
