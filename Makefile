@@ -30,7 +30,7 @@ help:
 	@echo 'make test      lint, types and every test (the browser and a real training too)'
 	@echo 'make bench     measure the figures in README.md     make pictures  take its screenshots'
 	@echo 'make lint      ruff and mypy only                   make lock      resolve the dependencies again'
-	@echo 'make docs      write the pages that are made from the code (docs/access-matrix.md)'
+	@echo 'make docs      write the pages that are made from the code (docs/commands.md, docs/access-matrix.md)'
 	@echo 'make clean     remove everything a run leaves behind (var/, caches); the environment in .venv stays'
 
 demo: $(SYNCED)

@@ -15,8 +15,10 @@ from benchmarks.figures import ROOT, line, say
 MODULES = (
     "start",
     "reply",
+    "home",
     "memory",
     "ack",
+    "sockets",
     "tour",
     "train",
     "access",

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 from alerts.events import LIMIT, Home
 from alerts.routes import RoutesFile
+from bot import doctor
 from bot.alerts.direct import Direct
 from bot.alerts.drawing import Drawer
 from bot.alerts.evidence import explain
@@ -30,11 +31,13 @@ from bot.alerts.tags import TagReader
 from bot.alerts.undelivered import keep_announcing
 from bot.anchoring import keep_anchored
 from bot.bookkeeping import Books
+from bot.cataloguing import Cataloguer
+from bot.homes import Homes
 from bot.leader import lead
 from bot.runner import Case, Runner
 from bot.schedule import Scheduler
 from bot.settings import Settings
-from bot.slack import files
+from bot.slack import files, forms
 from bot.slack.people import People
 from bot.slack.sender import Sender
 from bot.slack.whisper import whisper
@@ -48,7 +51,8 @@ from commands.drift import monitor_live
 from commands.estimate import Limits
 from commands.execution import execution_live
 from commands.explain import explanation_live
-from commands.reply import Reply
+from commands.home import sections
+from commands.reply import Finding, Form, Reply
 from commands.schedule import REPORTS
 from iam import mapping
 from iam.policy import statements
@@ -100,7 +104,9 @@ class Workplace:
         if objection := self._objection(team, user):
             raise Refused(f"Nothing is done for {user}: {objection}.", f"If that is wrong, ask {access.contact}.")
         held = [grant for grant in grants.active(self.engine, team, user, kind="elevation") if grant.role != role]
-        return Person(team, user, name or user, role, held)
+        # Events bring no names, unlike all other deliveries.
+        called = name or (self._people.name(user) if self._people else "")
+        return Person(team, user, called or user, role, held)
 
     def team_of(self, user: str) -> str:
         """The workspace in which the access file names a user; its first one for a user it does not name."""
@@ -144,6 +150,7 @@ class Workplace:
             people=self._access.now().of_team(person.team),
             eyes=lambda service: self._sessions.observer("approvals").client(service),
             holders=lambda role: self.able(role, person.team),
+            checkup=lambda: doctor.examine(self._settings, self._slack, self._sessions, self.engine),
             whisper=partial(whisper, self._slack, asked),
             notify=self._access.now().notify,
             zone=lambda: self._people.zone(person.user) if self._people else "",
@@ -152,6 +159,10 @@ class Workplace:
             monitor=self._settings.monitor,
             clarify_image=self._settings.clarify_image,
         )
+
+    def show(self, asked: invocations.Invocation, form: Form) -> bool:
+        """Open a form for the person who asked; False where none can be opened now."""
+        return forms.show(self._slack, asked, form)
 
     def observer_context(self, row: LiveRow) -> Context:
         """What a live message is drawn with: the bot's own read-only eyes."""
@@ -193,6 +204,26 @@ class Workplace:
             state=self.engine,
         )
 
+    def catalog_context(self) -> Context:
+        """What the catalog is read with: the bot's own read-only eyes."""
+        return replace(self.books_context(), person=replace(OBSERVER, user="catalog"), invocation="catalog")
+
+    def home(self, team: str, user: str) -> Sequence[Reply]:
+        """What a person's Home says. Raises Refused, Unavailable, BadInput for a mistake in the access file."""
+        person = self.person(team, user, "")
+        if person is None:
+            raise Refused("I do not know you yet.", self.advice(user))
+        return sections(
+            Context(
+                person=person,
+                invocation="home",
+                names=self._names,
+                client=lambda service: self._sessions.observer("home").client(service),
+                tracking=self._tracking(),
+                state=self.engine,
+            )
+        )
+
     def vault(self) -> tuple[Any, str]:
         """S3 as groundcrew-bot, and the name of the bucket that holds the audit log's anchors."""
         return self._sessions.bot().client("s3"), self._names.audit_bucket
@@ -201,7 +232,7 @@ class Workplace:
         """A queue of events, read as groundcrew-bot."""
         return Queue(name, lambda: self._sessions.bot().client("sqs"))
 
-    def home(self) -> Home:
+    def account(self) -> Home:
         """The account and region whose events count."""
         return Home(self._names.account, self._names.region)
 
@@ -263,9 +294,11 @@ class Workplace:
         )
 
     def _attachment(self, asked: invocations.Invocation) -> Attachment | None:
-        if asked.surface != "shortcut":
+        if asked.surface not in ("shortcut", "mention"):
             return None
         if not asked.files:
+            if asked.surface == "mention":
+                return None
             raise BadInput("That message has no picture.", "Use the shortcut on a message with a photo.")
         return files.fetch(self._slack, asked.files[0])
 
@@ -312,7 +345,7 @@ def worker(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     routes = place.routes
     reachable = partial(database.answers, settings.database)
-    direct = Direct(reachable, engine, place.queue(CRITICAL), slack, routes, place.home, stop)
+    direct = Direct(reachable, engine, place.queue(CRITICAL), slack, routes, place.account, stop)
     standby = threading.Thread(target=direct.run, name="direct", daemon=True)
     standby.start()
     _migrate(engine, stop)
@@ -334,6 +367,9 @@ def worker(settings: Settings) -> None:
     reminding = partial(keep_reminding, engine, routes.now, stop)
     duties: list[Callable[[], None]] = [sender.run, watcher.run, partial(expire_approvals, engine, stop), anchoring]
     books = Books(engine, place.books_context, stop)
+    cataloguer = Cataloguer(engine, place.catalog_context, bells.catalog, stop)
+    drawing = Homes(engine, slack, place.home, bells.homes, stop)
+    duties += [cataloguer.run, drawing.run]
     duties += [books.run, scheduler.run, drawer.run, explaining, reminding, *_intake(engine, place, stop)]
     if not stop.is_set():
         Worker(engine, settings.database, Runner(place, me), me, settings.worker_threads, bells, stop).run(
@@ -358,7 +394,7 @@ def _migrate(engine: Engine, stop: threading.Event) -> None:
 
 def _intake(engine: Engine, place: Workplace, stop: threading.Event) -> Sequence[Callable[[], None]]:
     """What reads the queues of events; each queue on its own, so that critical ones wait for no others."""
-    intake = Intake(engine, place.routes, place.home, TagReader(place.sagemaker).of)
+    intake = Intake(engine, place.routes, place.account, TagReader(place.sagemaker).of)
     readers = [
         Reader(place.queue(name), intake, Notice(engine, intake, name, "reading"), stop) for name in (EVENTS, CRITICAL)
     ]
@@ -366,6 +402,17 @@ def _intake(engine: Engine, place: Workplace, stop: threading.Event) -> Sequence
         keep_announcing, place.queue(UNDELIVERED), Notice(engine, intake, UNDELIVERED, "undelivered"), stop
     )
     return [*(reader.run for reader in readers), announcing, partial(keep_forgetting, engine, stop)]
+
+
+def checkup(settings: Settings) -> Sequence[Finding]:
+    """What `python -m bot doctor` looks at: everything, however much of it is missing."""
+    slack = WebClient(settings.slack_bot_token.get_secret_value(), settings.slack_api_url, 10, retry_handlers=[])
+    engine = database.engine(settings.database, pool=1) if settings.database else None
+    try:
+        return doctor.examine(settings, slack, None, engine)
+    finally:
+        if engine is not None:
+            engine.dispose()
 
 
 def terminal(settings: Settings, team: str | None, user: str, line: str) -> tuple[Reply, str]:

@@ -10,6 +10,9 @@ from state import live, outbox
 from state.invocations import Invocation
 from state.outbox import Priority
 
+_OWN_CHAT = ("D", "U", "W")
+"""What a channel's id begins with where only one person reads; a person's id stands for the chat with them."""
+
 
 def deliver(connection: Connection, asked: Invocation, reply: Reply, audience: Audience) -> None:
     """Queue a reply and what goes with it. `audience` counts where the reply does not say its own."""
@@ -46,7 +49,7 @@ def _put(connection: Connection, asked: Invocation, reply: Reply, audience: Audi
         _message(connection, asked, reply, slot, priority, asked.channel)
     elif asked.channel is None:
         return  # asked from a terminal: there is no message to edit and no channel to post in
-    elif audience is Audience.CHANNEL or asked.channel.startswith("D"):
+    elif audience is Audience.CHANNEL or asked.channel.startswith(_OWN_CHAT):
         _message(connection, asked, reply, slot, priority, asked.channel)
     elif reply.picture is not None or reply.document is not None:
         # An ephemeral message cannot carry a picture or a file: it goes into the conversation with that person.
@@ -59,7 +62,8 @@ def _put(connection: Connection, asked: Invocation, reply: Reply, audience: Audi
             priority=priority,
             channel=asked.channel,
             user=asked.user_id,
-            thread_ts=asked.thread_ts,
+            # Slack shows a private answer in a thread only where there is a thread already.
+            thread_ts=None if asked.surface == "mention" and asked.thread_ts == asked.message_ts else asked.thread_ts,
             response_url=asked.response_url,
             invocation=asked.id,
         )

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine
 from bot import asking, wording
 from bot.deliver import deliver
 from commands import estimate as estimating
+from commands import form as forms
 from commands.approvals import card
 from commands.command import Approval, Command, Context, Person, Plan
 from commands.estimate import Estimate, Limits
 from commands.parsing import parse
-from commands.reply import Audience, Inline, Moment, Outcome, Reply
+from commands.reply import Audience, Form, Inline, Moment, Outcome, Reply
 from iam.sessions import Calls, noting
 from pipeline.errors import BadInput, Denied, GroundcrewError, Refused, Unavailable
 from state import approvals, audit, estimates, invocations
@@ -30,6 +31,8 @@ from state.invocations import Invocation
 
 log = logging.getLogger(__name__)
 
+TYPED = frozenset({"command", "mention"})
+"""Where Slack changes what people type; buttons and forms bring it as it is."""
 TYPES: Mapping[str, audit.Type] = {
     "access request": "elevation",
     "access break-glass": "break-glass",
@@ -60,6 +63,10 @@ class Place(Protocol):
         """What the command may use: the person's own session, narrowed to what it declared."""
         ...
 
+    def show(self, asked: Invocation, form: Form) -> bool:
+        """Open a form for the person who asked; False where none can be opened now."""
+        ...
+
 
 @dataclass
 class Case:
@@ -79,6 +86,8 @@ class Case:
     price: tuple[Context, Estimate] | None = None
     """What it will cost, where it costs something, and in whose context that was reckoned."""
     calls: Calls = field(default_factory=Calls)
+    shown: bool = False
+    """The person has a form before them, so nothing is posted."""
 
     def audience(self, outcome: Outcome) -> Audience:
         """Who sees the answer when the reply does not say: mistakes and refusals only the person who made them."""
@@ -100,6 +109,7 @@ class Runner:
         self._audit(case)
         with noting() as case.calls:
             reply = self.answer(case)
+            case.shown = reply.form is not None and self._place.show(asked, reply.form)
         return self._close(case, reply)
 
     def abandon(self, asked: Invocation) -> Reply | None:
@@ -130,14 +140,16 @@ class Runner:
 
     def _case(self, asked: Invocation) -> Case:
         """Who asks and what is meant, as far as it can be made out."""
-        case = Case(asked, wording.typed(asked.text) if asked.surface == "command" else asked.text.strip())
+        case = Case(asked, wording.typed(asked.text) if asked.surface in TYPED else asked.text.strip())
         try:
             case.person = self._place.person(asked.team, asked.user_id, asked.user_name)
             case.stranger = case.person is None
         except GroundcrewError as error:
             case.fault = error
         try:
-            case.command, case.arguments = parse(case.line)
+            # Where a form can help, the name alone of a command that needs more is a wish for its form.
+            wish = asked.surface != "terminal" and forms.bare(case.line)
+            case.command, case.arguments = parse(f"form {case.line}" if wish else case.line)
         except BadInput as error:
             case.fault = case.fault or error
         if case.person and case.command:
@@ -245,7 +257,8 @@ class Runner:
             role = case.person.role if case.person else ""
             name = case.command.name if case.command else ""
             return wording.denied(error, role, name, asking.environment(case.arguments))
-        return wording.mistake(error)
+        said = wording.mistake(error)
+        return replace(said, actions=forms.opener(case.line)) if isinstance(error, BadInput) else said
 
     def _audit(self, case: Case) -> None:
         with self._place.engine.begin() as connection:
@@ -273,7 +286,8 @@ class Runner:
                 ctx, price = case.price
                 where = asking.environment(case.arguments)
                 estimates.put(connection, estimating.row(ctx, price, case.line, where, subject))
-            deliver(connection, case.asked, reply, case.audience(reply.outcome))
+            if not case.shown:
+                deliver(connection, case.asked, reply, case.audience(reply.outcome))
             invocations.finish(connection, case.asked.id, reply.outcome)
         return reply
 

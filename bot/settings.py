@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from decimal import Decimal
 
-from pydantic import SecretStr, field_validator
+from pydantic import SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import BadInput
@@ -15,12 +15,14 @@ from state.redaction import redact
 WHERE = {
     "slack_bot_token": "api.slack.com/apps, your app, OAuth & Permissions: Bot User OAuth Token (xoxb-…)",
     "slack_signing_secret": "api.slack.com/apps, your app, Basic Information: Signing Secret",
+    "slack_app_token": "api.slack.com/apps, your app, Basic Information: App-Level Tokens (xapp-…)",
     "database_url": "your PostgreSQL, as postgresql://user:password@host/database",
     "aws_region": "the region of your SageMaker resources, for example us-east-1",
     "mlflow_tracking_uri": "the address of your MLflow server, or the ARN of a SageMaker MLflow app",
 }
 NEEDED = {
     "web": ("slack_signing_secret", "database_url"),
+    "socket": ("slack_app_token", "database_url"),
     "worker": ("slack_bot_token", "database_url", "aws_region", "mlflow_tracking_uri"),
     "run": ("database_url", "aws_region", "mlflow_tracking_uri"),
 }
@@ -40,6 +42,7 @@ class Settings(BaseSettings):
 
     slack_bot_token: SecretStr = SecretStr("")
     slack_signing_secret: SecretStr = SecretStr("")
+    slack_app_token: SecretStr = SecretStr("")
     slack_api_url: str = "https://slack.com/api/"
     database_url: SecretStr = SecretStr("")
     aws_profile: str | None = None
@@ -87,9 +90,23 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
 
+def read() -> Settings:
+    """The settings, whatever is missing. Raises BadInput naming the first variable whose value cannot be used."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        name = str(first["loc"][0])
+        usual = Settings.model_fields[name].default
+        raise BadInput(
+            f"{name.upper()} cannot be used: {first['msg'][:1].lower()}{first['msg'][1:]}.",
+            f"For example: {name.upper()}={usual}" if usual not in ("", None) else f"You find it here: {WHERE[name]}.",
+        ) from None
+
+
 def load(process: str) -> Settings:
     """The settings, checked for what `process` (web, worker or run) needs. Raises BadInput naming what is missing."""
-    settings = Settings()
+    settings = read()
     for name in NEEDED[process]:
         value = getattr(settings, name)
         if not (value.get_secret_value() if isinstance(value, SecretStr) else value):

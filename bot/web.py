@@ -11,12 +11,24 @@ from slack_bolt import Ack, App, BoltResponse
 from slack_bolt.adapter.wsgi import SlackRequestHandler
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.webhook import WebhookClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bot.settings import Settings, load
-from bot.surfaces import ACTION_PREFIX, SHORTCUTS, SLASH_COMMAND, from_action, from_command, from_shortcut
-from state import database
+from bot.slack import filled
+from bot.surfaces import (
+    ACTION_PREFIX,
+    GLOBAL_SHORTCUTS,
+    SHORTCUTS,
+    SLASH_COMMAND,
+    from_action,
+    from_command,
+    from_event,
+    from_form,
+    from_global_shortcut,
+    from_shortcut,
+)
+from state import database, homes
 from state.invocations import Arrival, accept
 
 log = logging.getLogger(__name__)
@@ -26,6 +38,10 @@ NOT_STORED = (
     "Groundcrew cannot reach its database, so nothing was started and nothing was lost. "
     "Try again in a minute; if it stays like this, tell whoever runs Groundcrew."
 )
+
+
+class NotStored(Exception):
+    """An event that could not be stored: answered with 500, so that Slack brings it again."""
 
 
 def create() -> Gate:
@@ -72,6 +88,35 @@ def slack_app(settings: Settings, engine: Engine) -> App:
             _store_or_say(engine, from_shortcut(body))
             ack()
 
+    for callback_id in GLOBAL_SHORTCUTS:
+
+        @app.shortcut(callback_id)
+        def on_global_shortcut(ack: Ack, body: dict[str, Any]) -> None:
+            _stored(engine, from_global_shortcut(body))
+            ack()
+
+    @app.view(filled.CALLBACK)
+    def on_form(ack: Ack, body: dict[str, Any]) -> None:
+        sent = filled.read(body["view"])
+        errors = dict(sent.errors)
+        if not errors and not _stored(engine, from_form(body, sent)):
+            errors = {_first_field(body["view"]): NOT_STORED}
+        ack(response_action="errors", errors=errors) if errors else ack()
+
+    @app.event("app_mention")
+    @app.event("message")
+    def on_words(ack: Ack, body: dict[str, Any]) -> None:
+        arrival = from_event(body)
+        if arrival is not None and not _stored(engine, arrival):
+            raise NotStored  # Slack brings an event again that was not taken
+        ack()
+
+    @app.event("app_home_opened")
+    def on_home(ack: Ack, body: dict[str, Any]) -> None:
+        if body["event"].get("tab") == "home" and not _opened(engine, body):
+            raise NotStored
+        ack()
+
     @app.error
     def on_error(error: Exception, body: dict[str, Any]) -> BoltResponse:
         log.error("a delivery of type %s could not be handled", body.get("type", "command"), exc_info=error)
@@ -99,11 +144,16 @@ def _acknowledge_the_rest(app: App) -> None:
 
 
 def _stored(engine: Engine, arrival: Arrival) -> bool:
-    """Store before acknowledging. A connection that died while idle is worth one second try."""
+    """Store before acknowledging."""
+    return _written(engine, lambda connection: accept(connection, arrival))
+
+
+def _written(engine: Engine, write: Callable[[Connection], object]) -> bool:
+    """Whether it could be written. A connection that died while idle is worth one second try."""
     for attempt in (1, 2):
         try:
             with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                accept(connection, arrival)
+                write(connection)
             return True
         except SQLAlchemyError as error:
             if attempt == 1 and isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -117,6 +167,16 @@ def _store_or_say(engine: Engine, arrival: Arrival) -> None:
     """For surfaces whose acknowledgement cannot carry words: the person is told by the response_url."""
     if not _stored(engine, arrival) and arrival.response_url:
         WebhookClient(arrival.response_url, timeout=2).send(text=NOT_STORED, replace_original=False)
+
+
+def _first_field(view: Mapping[str, Any]) -> str:
+    """Where words stand that are about no single field."""
+    return str(next(block["block_id"] for block in view["blocks"] if block["type"] == "input"))
+
+
+def _opened(engine: Engine, body: Mapping[str, Any]) -> bool:
+    """Note that somebody looks at their Home, so that it is drawn."""
+    return _written(engine, lambda connection: homes.opened(connection, body["team_id"], body["event"]["user"]))
 
 
 class Gate:

@@ -33,6 +33,8 @@ class Bells:
     live: threading.Event = field(default_factory=threading.Event)
     alerts: threading.Event = field(default_factory=threading.Event)
     schedules: threading.Event = field(default_factory=threading.Event)
+    homes: threading.Event = field(default_factory=threading.Event)
+    catalog: threading.Event = field(default_factory=threading.Event)
 
     def ring(self, channel: str) -> None:
         """Pass on a notification from the database."""
@@ -46,6 +48,10 @@ class Bells:
             self.alerts.set()
         elif channel == database.CHANNEL_SCHEDULES:
             self.schedules.set()
+        if channel in (database.CHANNEL_HOMES, database.CHANNEL_ALERTS, database.CHANNEL_OUTBOX):
+            self.homes.set()  # whatever is said to people has changed something that a Home may show
+        if channel == database.CHANNEL_LIVE:
+            self.catalog.set()
 
     def ring_all(self) -> None:
         """After a gap in listening nobody knows what was missed."""
@@ -54,6 +60,8 @@ class Bells:
         self.live.set()
         self.alerts.set()
         self.schedules.set()
+        self.homes.set()
+        self.catalog.set()
 
 
 def name() -> str:
@@ -127,6 +135,7 @@ class Worker:
             database.CHANNEL_LIVE,
             database.CHANNEL_ALERTS,
             database.CHANNEL_SCHEDULES,
+            database.CHANNEL_HOMES,
         )
         while not self._stop.is_set():
             try:

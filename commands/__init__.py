@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from commands.command import Command
 
 MODULES = (
+    "home",
     "identity",
+    "form",
     "pipeline",
     "dataset",
     "registry",
@@ -49,6 +51,7 @@ MODULES = (
     "idle",
     "cleanup",
     "leftovers",
+    "doctor",
 )
 
 

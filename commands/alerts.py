@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from sqlalchemy import Connection
 
 from commands.alert_card import card, environment, history_lines
-from commands.arguments import Reason
+from commands.arguments import Known, Reason
 from commands.command import READERS, Allowed, Context, command
 from commands.moments import length, moment
 from commands.reply import Action, Code, Fact, Mention, Moment, Reply, Table, Text
@@ -28,7 +28,7 @@ LONGEST_MUTE = timedelta(days=30)
 SHORTEST_MUTE = timedelta(minutes=1)
 _MOST = 50
 
-Id = Annotated[str, Parameter(help="Id of the alert, or the first characters of it")]
+Id = Annotated[str, Parameter(help="Id of the alert, or the first characters of it"), Known("alert")]
 Change = Callable[[Connection], AlertRow | None]
 
 

@@ -42,6 +42,16 @@ class Verbatim:
     """Marks the one argument of a command that is all the rest of its line, with its quotes: pasted JSON."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """Marks an argument that names a thing of the catalog, so that a form can offer what there is.
+
+    `kind` is `run`, `version` or `endpoint`, or `alert` for one that is open.
+    """
+
+    kind: str
+
+
 def data_folder(bucket: str, text: str) -> str:
     """The prefix meant by a folder of the data bucket, with a slash at its end. Raises BadInput for one elsewhere."""
     example = f"Give a folder in s3://{bucket}/, such as survey/."
@@ -64,8 +74,10 @@ LONGEST_FOLDER = 150
 """Characters: a job is told the folder in an environment variable, which holds 256."""
 
 Env = Annotated[Environment, Parameter(help="Environment")]
-Version = Annotated[int, Parameter(help="Version of the model package", validator=Between(1, 1_000_000))]
-Execution = Annotated[str, Parameter(help="Id of the run, or the first characters of it")]
+Version = Annotated[
+    int, Parameter(help="Version of the model package", validator=Between(1, 1_000_000)), Known("version")
+]
+Execution = Annotated[str, Parameter(help="Id of the run, or the first characters of it"), Known("run")]
 DataFolder = Annotated[str, Parameter(help="Folder of the data set in the data bucket")]
 Reason = Annotated[str, Parameter(help="Why, in quotes")]
 Yes = Annotated[bool, Parameter(help="Do not ask first", show=False)]

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Engine
 
 from alerts.routes import Routes
-from commands.reply import Audience, Fact, Link, Reply
+from commands.reply import Audience, Fact, Finding, Link, Reply
 from pipeline.errors import BadInput
 from pipeline.names import ENVIRONMENTS, Environment, Monitor, Names
 from pipeline.prices import Component
@@ -169,6 +169,10 @@ def no_file(path: str) -> bytes:
     raise BadInput(f"{path[:60]!r} is neither an event nor the id of an alert.", "Paste the event, from { to }.")
 
 
+def _unchecked() -> Sequence[Finding]:
+    raise TypeError("this context cannot look at the installation")
+
+
 def _unheard(link: Link) -> None:
     raise TypeError("nobody can be whispered to in this context")
 
@@ -206,6 +210,8 @@ class Context:
     """A file on the machine of whoever types in a terminal. Raises BadInput when there is none, as in Slack."""
     monitor: Monitor = "processing"
     """What watches the deployments that are made."""
+    checkup: Callable[[], Sequence[Finding]] = field(default=_unchecked, repr=False)
+    """Looks at everything the installation stands on, with the bot's own eyes. Raises nothing."""
     whisper: Callable[[Link], None] = field(default=_unheard, repr=False)
     """Shows the person a link that is a key, at once and unrecorded. Raises Refused or Unavailable when it cannot."""
 

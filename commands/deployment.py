@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from commands import spent
-from commands.arguments import Between, Env, Yes
+from commands.arguments import Between, Env, Known, Yes
 from commands.command import READERS, Allowed, Approval, Context, Need, Plan, Spend, Use, command
 from commands.registry import comparison
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step, StepState
@@ -134,7 +134,9 @@ def create(
     *,
     env: Env = "dev",
     version: Annotated[
-        int | None, Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000))
+        int | None,
+        Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000)),
+        Known("version"),
     ] = None,
     instance_type: Annotated[str, Parameter(help="Instance type of the endpoint")] = deployment.INSTANCE_TYPE,
     yes: Yes = False,

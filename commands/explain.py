@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import spent
-from commands.arguments import Between, Yes
+from commands.arguments import Between, Known, Yes
 from commands.command import Allowed, Context, Need, Spend, Use, command
 from commands.model_report import DESCRIBE, LIST
 from commands.predict import FOLDER
@@ -82,7 +82,9 @@ def drift_explain(
         Literal["dev", "staging"], Parameter(help="Environment; prod's models are those of staging")
     ] = "dev",
     version: Annotated[
-        int | None, Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000))
+        int | None,
+        Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000)),
+        Known("version"),
     ] = None,
     photos: Annotated[
         int | None,

@@ -16,39 +16,56 @@ from typing import Any, Literal, Union, get_args, get_origin
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from commands import all_commands
-from commands.arguments import Between, Verbatim
+from commands.arguments import Between, Known, Verbatim
 from commands.command import Command
 from pipeline.errors import BadInput
 
 
 @dataclass(frozen=True)
 class Option:
-    """One argument of a command, as usage and help show it. `values` is its range or its choices, in short."""
+    """One argument of a command, as usage, help and forms show it.
+
+    `choices` and `span` are what it may be, `whole` and `number` what it is when it is a number, `known` what kind of
+    thing of the catalog it names.
+    """
 
     name: str
     positional: bool
     required: bool
     flag: bool
     default: Any
-    values: str
     help: str
     hidden: bool
     several: bool = False
     """All the words that are left belong to it."""
+    choices: Sequence[str] = ()
+    span: Between | None = None
+    number: bool = False
+    whole: bool = False
+    known: str = ""
+
+    @property
+    def values(self) -> str:
+        """Its range or its choices, in short."""
+        return self.span.short() if self.span else "|".join(self.choices) or "…"
+
+    @property
+    def typed(self) -> str:
+        """What stands before its value on the line: `--image-size`; nothing before a positional one."""
+        return "" if self.positional else f"--{self.name.strip('_').replace('_', '-')}"
 
     @property
     def label(self) -> str:
         """How a person writes it: `<version>`, `<run> …` or `--env dev|staging|prod`."""
         if self.positional:
             return f"<{self.name.removesuffix('s')}> …" if self.several else f"<{self.name}>"
-        typed = f"--{self.name.strip('_').replace('_', '-')}"
-        return typed if self.flag else f"{typed} {self.values}"
+        return self.typed if self.flag else f"{self.typed} {self.values}"
 
 
 def parse(text: str) -> tuple[Command, dict[str, Any]]:
     """The command and all its arguments, defaults filled in.
 
-    Empty text is `help`; `--help` after a command is help on that command. Raises BadInput with usage and an example.
+    Empty text is `home`; `--help` after a command is help on that command. Raises BadInput with usage and an example.
     """
     try:
         tokens = _verbatim(text) or shlex.split(text)
@@ -77,10 +94,19 @@ def options(command: Command) -> list[Option]:
     return [_option(parameter) for parameter in _signature(command).parameters.values()]
 
 
+def named(text: str) -> tuple[Command, list[str]] | None:
+    """The command that a line begins with and the words after it, whatever they are worth; None for any other line."""
+    try:
+        command, rest = _find(shlex.split(text))
+    except (ValueError, BadInput):
+        return None
+    return (command, rest) if text.strip() and command.name not in ("help", "form") else None
+
+
 def _find(tokens: Sequence[str]) -> tuple[Command, list[str]]:
     commands = all_commands()
     if not tokens:
-        return commands["help"], []
+        return commands["home"], []
     words = [token.lower() for token in tokens[:2]]
     for length in (3, 2, 1):
         name = " ".join(token.lower() for token in tokens[:length])
@@ -106,12 +132,15 @@ def _or_help(command: Command, rest: Sequence[str]) -> tuple[Command, list[str]]
 
 def _verbatim(text: str) -> list[str]:
     """The tokens of a command that takes the rest of its line as it is; none for any other line."""
-    *name, rest = [*text.split(None, 2), ""][:3]
-    command = all_commands().get(" ".join(name).lower())
-    if command is None or rest.strip() in ("", "--help", "-h"):
-        return []
-    marks = [item for each in _signature(command).parameters.values() for item in _details(each.annotation)]
-    return [*name, rest.strip()] if any(isinstance(mark, Verbatim) for mark in marks) else []
+    for words in (2, 1):
+        *name, rest = [*text.split(None, words), *[""] * words][: words + 1]
+        command = all_commands().get(" ".join(name).lower())
+        if command is None or rest.strip() in ("", "--help", "-h"):
+            continue
+        marks = [item for each in _signature(command).parameters.values() for item in _details(each.annotation)]
+        if any(isinstance(mark, Verbatim) for mark in marks):
+            return [*name, rest.strip()]
+    return []
 
 
 def _nouns() -> set[str]:
@@ -192,16 +221,18 @@ def _option(parameter: inspect.Parameter) -> Option:
     if get_origin(annotation) is Union or get_origin(annotation).__class__.__name__ == "UnionType":
         annotation = next(item for item in get_args(annotation) if item is not type(None))
     checks = details.validator if isinstance(details.validator, tuple) else (details.validator,)
-    span = next((check.short() for check in checks if isinstance(check, Between)), "")
-    choices = "|".join(get_args(annotation)) if get_origin(annotation) is Literal else ""
     return Option(
         name=parameter.name,
         positional=parameter.kind is not inspect.Parameter.KEYWORD_ONLY,
         required=parameter.default is inspect.Parameter.empty,
         flag=annotation is bool,
         default=None if parameter.default is inspect.Parameter.empty else parameter.default,
-        values=span or choices or "…",
         help=details.help or "",
         hidden=details.show is False,
         several=get_origin(annotation) is list,
+        choices=get_args(annotation) if get_origin(annotation) is Literal else (),
+        span=next((check for check in checks if isinstance(check, Between)), None),
+        number=annotation in (int, float),
+        whole=annotation is int,
+        known=next((mark.kind for mark in marks if isinstance(mark, Known)), ""),
     )

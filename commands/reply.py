@@ -167,12 +167,66 @@ class Follow:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """One thing that was checked: what, whether it is as it should be, what was seen, and how to mend it."""
+
+    what: str
+    fine: bool
+    said: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing a field offers. `typed` is the piece of command line that choosing it means; empty for nothing."""
+
+    label: str
+    typed: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a form: the `choices` where there are some (`several`: any of them), else a number or a text.
+
+    `typed` is what stands before the value on the line (`--epochs`), nothing for a positional argument. `value` is
+    what it holds at first, of a choice its piece of line; `default` what the command takes without it.
+    """
+
+    name: str
+    label: str
+    typed: str = ""
+    hint: str = ""
+    required: bool = False
+    choices: Sequence[Choice] = ()
+    several: bool = False
+    number: bool = False
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+    step: int | None = None
+    value: str = ""
+    default: str = ""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A command to be filled in. Sending it is typing `line` and what the fields hold."""
+
+    title: str
+    line: str
+    fields: Sequence[Field]
+    intro: Text = ""
+    send: str = "Run"
+
+
+@dataclass(frozen=True)
 class Reply:
     """A command's answer, in the order a person reads it: what happened, who and which, state, evidence, next step.
 
     `slot` names a message that is edited in place: the first reply with that slot posts it, later ones update it.
     `quote` is shown fixed-width (AWS's own words, log lines).
     `approval` is the request this is about: its card is brought up to date together with the answer.
+    `form` is shown instead of the reply where a form can be opened now; the reply says how to get to it elsewhere.
     `also` are further messages; those of a live message hang in its thread once it has ended.
     `to` (a channel's or a user's id) sends one elsewhere than where it was asked.
     """
@@ -193,5 +247,6 @@ class Reply:
     slot: str | None = None
     follow: Follow | None = None
     approval: str | None = None
+    form: Form | None = None
     also: Sequence[Reply] = ()
     to: str | None = None

@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import deployment as deploying
+from commands.arguments import Known
 from commands.command import Context, Need, Plan, Spend, Use
 from commands.deployment import STACK
 from commands.moments import length
@@ -30,7 +31,7 @@ READ = (
 )
 """What it takes to read the monitor's reports."""
 
-EndpointName = Annotated[str, Parameter(help="Endpoint; the environment's detector if not given")]
+EndpointName = Annotated[str, Parameter(help="Endpoint; the environment's detector if not given"), Known("endpoint")]
 Window = Annotated[str, Parameter(help="How long, such as 1h, 24h or 7d; at most 31d")]
 
 

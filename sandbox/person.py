@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,52 @@ class Person:
         self.slack.act("press", user=self.user, channel=self.channel, ts=message["ts"], label=label)
         return before
 
+    def says(self, text: str, thread: str | None = None) -> Json:
+        """Say something in the channel, or in the thread below a message; `@name` mentions somebody."""
+        return self.slack.act("say", user=self.user, channel=self.channel, text=text, thread_ts=thread)
+
+    def form(self, title: str, seconds: float = ANSWER_SECONDS) -> Json:
+        """Wait until the form of this title is open, and return its view. Raises `NothingCame`."""
+        found = self._view("modal", lambda view: view["title"]["text"] == title, seconds)
+        if found is None:
+            raise NothingCame(f"{self.user} waited {seconds:g} s for the form {title!r}")
+        return found
+
+    def sends(self, view: Json, **values: Any) -> dict[str, str]:
+        """Send the open form with some fields filled in, the others as they are. Returns what is wrong, by field."""
+        given = {name: element(view, name) for name in inputs(view)}
+        held = {name: {each["action_id"]: values.get(name, initial(each))} for name, each in given.items()}
+        errors: dict[str, str] = self.slack.act("submit", user=self.user, values=held)["errors"]
+        return errors
+
+    def opens_home(self, *contains: str, seconds: float = ANSWER_SECONDS) -> Json:
+        """Open the app's Home and wait until it holds all these texts. Raises `NothingCame`."""
+        self.slack.act("home", user=self.user)
+        return self.sees_home(*contains, seconds=seconds)
+
+    def sees_home(self, *contains: str, seconds: float = ANSWER_SECONDS) -> Json:
+        """Wait until the Home as it stands before the person holds all these texts."""
+        found = self._view("home", lambda view: all(part in words(view) for part in contains), seconds)
+        if found is None:
+            there = self.slack.ask("view", user=self.user)["home"]
+            raise NothingCame(f"{self.user}'s Home never held {contains}: {words(there) if there else '(nothing)'}")
+        return found
+
+    def presses_home(self, label: str) -> str:
+        """Press a button of the Home, or choose an option of its menu; returns the moment before."""
+        before = moment()
+        self.slack.act("press", user=self.user, channel=self.channel, label=label)
+        return before
+
+    def _view(self, kind: str, wanted: Callable[[Json], bool], seconds: float) -> Json | None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            view: Json | None = self.slack.ask("view", user=self.user)[kind]
+            if view is not None and wanted(view):
+                return view
+            time.sleep(0.02)
+        return None
+
     def uploads(self, name: str, data: bytes, text: str = "") -> Json:
         """Put a file into the channel."""
         encoded = base64.b64encode(data).decode()
@@ -106,6 +153,34 @@ class Person:
         """What the person sees in the channel, oldest first."""
         rows: list[Json] = self.slack.ask("messages", user=self.user, channel=self.channel, since=after)
         return rows
+
+
+def inputs(view: Json) -> list[str]:
+    """The names of a form's fields."""
+    return [block["block_id"] for block in view["blocks"] if block["type"] == "input"]
+
+
+def element(view: Json, name: str) -> Json:
+    """One field of a form."""
+    found: Json = next(block["element"] for block in view["blocks"] if block["block_id"] == name)
+    return found
+
+
+def initial(field: Json) -> Any:
+    """What a field holds before anybody touches it."""
+    if field["type"] == "checkboxes":
+        return [option["value"] for option in field.get("initial_options", [])]
+    return field.get("initial_value") or (field.get("initial_option") or {}).get("value")
+
+
+def words(node: Any) -> str:
+    """Everything readable in blocks or a view, a line per piece."""
+    if isinstance(node, list):
+        return "\n".join(words(part) for part in node)
+    if not isinstance(node, dict):
+        return ""
+    own = [value for name, value in node.items() if name in ("text", "alt_text") and isinstance(value, str)]
+    return "\n".join([*own, *(words(part) for part in node.values() if isinstance(part, dict | list))])
 
 
 def moment() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ CHANNEL_OUTBOX = "groundcrew_outbox"
 CHANNEL_LIVE = "groundcrew_live"
 CHANNEL_ALERTS = "groundcrew_alerts"
 CHANNEL_SCHEDULES = "groundcrew_schedules"
+CHANNEL_HOMES = "groundcrew_homes"
 
 
 def engine(url: str, *, pool: int = 4, statement_timeout_ms: int = 15_000, connect_timeout_s: int = 5) -> Engine:
@@ -72,6 +73,20 @@ def migrate(target: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_MIGRATION})
             connection.commit()
             connection.invalidate()
+
+
+def schema(target: Engine) -> tuple[str | None, Sequence[str]]:
+    """The revision at which the database is (None: empty), and those that this program knows, the newest first."""
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
+    with target.connect() as connection:
+        if connection.scalar(text("SELECT to_regclass('alembic_version')")) is None:
+            return None, known
+        return connection.scalar(text("SELECT version_num FROM alembic_version")), known
 
 
 def answers(url: str) -> bool:

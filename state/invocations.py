@@ -18,7 +18,8 @@ from state.database import CHANNEL_INVOCATIONS
 from state.tables import invocations
 
 LEASE = timedelta(seconds=15)
-Surface = Literal["command", "action", "shortcut", "approval", "terminal"]
+Surface = Literal["command", "action", "shortcut", "global", "form", "mention", "approval", "terminal"]
+"""`shortcut` is one on a message, `global` one from anywhere; `mention` a message to the bot, also in its own chat."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Arrival:
     message_ts: str | None = None
     thread_ts: str | None = None
     response_url: str | None = field(default=None, repr=False)
+    trigger_id: str | None = field(default=None, repr=False)
+    """What opens one form for this person, for three seconds."""
     files: Sequence[str] = ()
     approval: str | None = None
 
@@ -54,6 +57,7 @@ class Invocation:
     message_ts: str | None
     thread_ts: str | None
     response_url: str | None = field(repr=False)
+    trigger_id: str | None = field(repr=False)
     files: Sequence[str]
     approval: str | None
     state: str
@@ -77,6 +81,7 @@ _FIELDS = (
     "message_ts",
     "thread_ts",
     "response_url",
+    "trigger_id",
     "files",
     "approval",
 )
@@ -165,12 +170,10 @@ def holds(connection: Connection, id: str, worker: str) -> bool:
 
 
 def finish(connection: Connection, id: str, outcome: str) -> None:
-    """Close a row. Its response_url is forgotten with it: it is a key and no longer needed here."""
-    connection.execute(
-        update(invocations)
-        .where(invocations.c.id == id)
-        .values(state="finished", outcome=outcome, finished_at=func.now(), lease_until=None, response_url=None)
-    )
+    """Close a row. Its response_url and trigger are forgotten with it: they are keys and no longer needed here."""
+    ended = {"state": "finished", "outcome": outcome, "finished_at": func.now(), "lease_until": None}
+    keys = {"response_url": None, "trigger_id": None}
+    connection.execute(update(invocations).where(invocations.c.id == id).values(ended | keys))
 
 
 def called(connection: Connection, users: Iterable[str]) -> dict[str, str]:
@@ -193,6 +196,7 @@ def _values(arrival: Arrival) -> dict[str, Any]:
         "message_ts": arrival.message_ts,
         "thread_ts": arrival.thread_ts,
         "response_url": arrival.response_url,
+        "trigger_id": arrival.trigger_id,
         "files": list(arrival.files),
         "approval": arrival.approval,
     }

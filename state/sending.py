@@ -136,6 +136,13 @@ def move(connection: Connection, row: OutboxRow, channel: str) -> None:
         _release(connection, root)
 
 
+def to_person(connection: Connection, row: OutboxRow) -> None:
+    """Post the row in the chat with the person it is for, saying for which channel it was meant."""
+    anew = {"kind": "message", "channel": row.user_id, "meant_for": row.channel, "thread_ts": null()}
+    values = anew | {"state": "queued", "unsure": False, "attempts": 0, "queued_at": func.now()}
+    connection.execute(update(outbox).where(outbox.c.id == row.id).values(values))
+
+
 def take_over(connection: Connection) -> int:
     """After a change of leader: what the last one was sending goes back into the queue, marked unsure.
 

@@ -44,6 +44,7 @@ invocations = Table(
     Column("message_ts", Text),
     Column("thread_ts", Text),
     Column("response_url", Text),
+    Column("trigger_id", Text),
     Column("files", JSONB, nullable=False, server_default=text("'[]'")),
     Column("approval", Text),
     Column("state", Text, nullable=False, server_default="waiting"),
@@ -398,4 +399,29 @@ feedback = Table(
     Column("user_id", Text, nullable=False),
     Column("note", Text, nullable=False, server_default=""),
     _moment("at", now=True),
+)
+
+catalog = Table(
+    "catalog",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("environment", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("detail", JSON, nullable=False, server_default=text("'{}'")),
+    Column("team", Text),
+    Column("user_id", Text),
+    Column("at", DateTime(timezone=True), nullable=False),
+    _moment("changed_at", now=True),
+)
+Index("catalog_newest", catalog.c.kind, catalog.c.at)
+
+homes = Table(
+    "homes",
+    metadata,
+    Column("team", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    _moment("opened_at", now=True),
+    Column("wanted", Boolean, nullable=False, server_default=text("true")),
+    Column("digest", Text),
 )

@@ -24,6 +24,12 @@ CONFIRM_TITLE = 100
 CONFIRM_TEXT = 300
 CONFIRM_BUTTON = 30
 
+VIEW_TITLE = 24
+"""Also of the buttons that send and close a modal."""
+VIEW_BLOCKS = 100
+LABEL = 2_000
+HINT = 2_000
+
 UPLOAD_ALT_TEXT = 1_000
 
 TABLE_ROWS = 100

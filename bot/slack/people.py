@@ -35,6 +35,11 @@ class People:
         """The IANA time zone of their profile, empty when it names none. Raises Unavailable."""
         return str((self._profile(user) or {}).get("tz") or "")
 
+    def name(self, user: str) -> str:
+        """What they are called, empty when Slack does not know them. Raises Unavailable."""
+        found = self._profile(user) or {}
+        return str((found.get("profile") or {}).get("display_name") or found.get("name") or "")
+
     def _profile(self, user: str) -> Mapping[str, Any] | None:
         with self._lock:
             asked, answer = self._answers.get(user, (0.0, None))

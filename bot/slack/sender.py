@@ -142,6 +142,10 @@ class Sender:
             case Absent(reason) if row.kind != "respond" and row.response_url:
                 sending.redirect(connection, row.id, for_one_person(row.content))
                 self._unfollow(connection, row)
+            case Absent(reason) if _asked_there(row):
+                # By words or a form, which bring no response_url; the bot has left since.
+                log.warning("outbox row %s goes to the person it is for: %s", row.id, reason)
+                sending.to_person(connection, row)
             case Absent(reason) if fallback := self._elsewhere(row):
                 self._moved(connection, row, fallback, reason)
             case Absent(reason) | Lost(reason):
@@ -182,3 +186,8 @@ class Sender:
     def _remember(self, row: OutboxRow, content: Mapping[str, Any]) -> None:
         with self._engine.begin() as connection:
             sending.store_content(connection, row, content)
+
+
+def _asked_there(row: OutboxRow) -> bool:
+    """Whether it is a person's answer that was to stand in a channel and does not yet."""
+    return bool(row.invocation and row.user_id) and row.ts is None and (row.channel or "").startswith(("C", "G"))

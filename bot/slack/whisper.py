@@ -33,6 +33,9 @@ def whisper(slack: WebClient, asked: Invocation, link: Link) -> None:
             answer = WebhookClient(asked.response_url, timeout=TIMEOUT_S, retry_handlers=[]).send_dict(body)
             if answer.status_code != 200:
                 raise _untold()
+        elif asked.channel and asked.channel.startswith(("U", "W")):
+            chat = slack.conversations_open(users=asked.user_id)["channel"]["id"]
+            slack.chat_postMessage(channel=chat, text=link.label, blocks=blocks)
         elif asked.channel:
             slack.chat_postEphemeral(channel=asked.channel, user=asked.user_id, text=link.label, blocks=blocks)
         else:

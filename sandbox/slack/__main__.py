@@ -60,12 +60,13 @@ def main(argv: list[str]) -> int:
         mlflow_url=asked.mlflow,
         commands=asked.commands,
     )
-    secrets = Secrets(os.environ["SLACK_BOT_TOKEN"], os.environ["SLACK_SIGNING_SECRET"])
+    app_token = os.environ.get("SLACK_APP_TOKEN", "")
+    secrets = Secrets(os.environ["SLACK_BOT_TOKEN"], os.environ["SLACK_SIGNING_SECRET"], app_token)
     served = uvicorn.Config(
         build(config, secrets, around),
         host=HOST,
         port=asked.port,
-        ws="none",
+        ws="websockets-sansio" if app_token else "none",
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=3,

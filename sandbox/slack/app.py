@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from sandbox.slack.config import Config, Secrets
 from sandbox.slack.control import Control, no_such_thing
@@ -34,6 +34,7 @@ from sandbox.slack.page import COOKIE, Page, Suggestions
 from sandbox.slack.people import People
 from sandbox.slack.rates import Rates
 from sandbox.slack.render import Pages
+from sandbox.slack.sockets import Sockets
 from sandbox.slack.triggers import Triggers
 from sandbox.slack.views import Views
 from sandbox.slack.webapi.call import World
@@ -145,13 +146,14 @@ def build(config: Config, secrets: Secrets, around: Around) -> Starlette:
     files = Files(around.state / "files", around.base_url)
     triggers, hooks = Triggers(config.rules), Hooks(workspace, around.base_url)
     views = Views(workspace, triggers)
-    delivery = Delivery(around.request_url, secrets, config.rules, faults, journal)
+    sockets = Sockets(around.base_url, config.app.id, config.rules) if secrets.app_token else None
+    delivery = Delivery(around.request_url, secrets, config.rules, faults, journal, sockets)
     events = Events(workspace, delivery)
     people = People(workspace, delivery, hooks, triggers, views, files)
     inspector = Inspector(journal, config.team["id"], around.aws_url)
-    world = World(workspace, files, views, Rates(config.rules), around.base_url)
+    world = World(workspace, files, views, Rates(config.rules), around.base_url, sockets)
     web_api = WebApi(world, secrets, faults, journal)
-    control = Control(workspace, people, views, events, faults, journal)
+    control = Control(workspace, people, views, events, faults, journal, sockets)
     page = Page(
         workspace,
         Pages(workspace, files),
@@ -176,6 +178,7 @@ def build(config: Config, secrets: Secrets, around: Around) -> Starlette:
     app = Starlette(
         routes=[
             Route("/api/{method}", web_api.endpoint, methods=["GET", "POST"]),
+            *([WebSocketRoute("/link/", sockets.link)] if sockets else []),
             *Doors(hooks, files, journal, secrets, session).routes(),
             *control.routes(),
             *page.routes(),

@@ -83,6 +83,8 @@ class Secrets:
 
     bot_token: str = field(repr=False)
     signing_secret: str = field(repr=False)
+    app_token: str = field(default="", repr=False)
+    """Of an app in Socket Mode; without one deliveries go to the request URL."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ class Config:
     channels: Sequence[ChannelSeed]
     suggestions: Sequence[Mapping[str, str]]
     rules: Rules
+
+    def shortcuts(self, kind: str) -> list[Mapping[str, str]]:
+        """The app's shortcuts of a kind: `message`, which is what they are when nothing is said, or `global`."""
+        return [entry for entry in self.app.shortcuts if entry.get("type", "message") == kind]
 
     @property
     def people(self) -> list[User]:

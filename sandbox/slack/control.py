@@ -23,6 +23,7 @@ from sandbox.slack.faults import Faults
 from sandbox.slack.journal import Journal
 from sandbox.slack.messages import Json, Message, labels_of
 from sandbox.slack.people import People
+from sandbox.slack.sockets import Sockets
 from sandbox.slack.views import Views
 from sandbox.slack.workspace import Workspace
 
@@ -35,8 +36,16 @@ class Control:
     """The control routes."""
 
     def __init__(
-        self, workspace: Workspace, people: People, views: Views, events: Events, faults: Faults, journal: Journal
+        self,
+        workspace: Workspace,
+        people: People,
+        views: Views,
+        events: Events,
+        faults: Faults,
+        journal: Journal,
+        sockets: Sockets | None,
     ) -> None:
+        self._sockets = sockets
         self._workspace = workspace
         self._people = people
         self._views = views
@@ -51,6 +60,8 @@ class Control:
             "press": self._press,
             "shortcut": self._shortcut,
             "say": self._say,
+            "edit": self._edit,
+            "home": self._home,
             "upload": self._upload,
             "submit": self._submit,
             "close": self._close,
@@ -60,6 +71,7 @@ class Control:
             "fault": self._fault,
             "rules": self._rules,
             "verify": self._verify,
+            "refresh": self._refresh,
             "wait": self._wait,
         }
         posts = [Route(f"/_control/{name}", self._endpoint(act), methods=["POST"]) for name, act in acts.items()]
@@ -90,16 +102,29 @@ class Control:
 
     async def _press(self, body: Json) -> Json:
         wanted = {name: body.get(name) for name in ("action_id", "block_id", "label")}
+        if not body.get("ts"):
+            return (await self._people.press_home(body["user"], value=body.get("value"), **wanted)).json()
         delivered = await self._people.press(
             body["user"], body["channel"], body["ts"], value=body.get("value"), **wanted
         )
         return delivered.json()
 
     async def _shortcut(self, body: Json) -> Json:
+        if not body.get("ts"):
+            return (await self._people.global_shortcut(body["user"], body["callback_id"])).json()
         return (await self._people.shortcut(body["user"], body["channel"], body["ts"], body["callback_id"])).json()
 
     async def _say(self, body: Json) -> Json:
         return self._people.say(body["user"], body["channel"], body["text"], body.get("thread_ts")).seen()
+
+    async def _edit(self, body: Json) -> Json:
+        return self._people.edit(body["user"], body["channel"], body["ts"], body["text"]).seen()
+
+    async def _home(self, body: Json) -> Json:
+        """Open the app's Home."""
+        self._workspace.user(body["user"])
+        self._events.home_opened(body["user"], self._views.home(body["user"]))
+        return {}
 
     async def _upload(self, body: Json) -> Json:
         try:
@@ -149,6 +174,14 @@ class Control:
 
     async def _verify(self, body: Json) -> Json:
         return await self._events.verify()
+
+    async def _refresh(self, body: Json) -> Json:
+        """Socket Mode: tell the oldest connection to go, if there is a `reason`; how many connections are left."""
+        if self._sockets is None:
+            raise ValueError("the app is not in Socket Mode")
+        if "reason" in body:
+            await self._sockets.refresh(body["reason"], at_once=bool(body.get("at_once")))
+        return {"connections": self._sockets.count}
 
     async def _wait(self, body: Json) -> Json:
         """Wait until the person sees a message that matches; `{"message": null}` when the time is over."""

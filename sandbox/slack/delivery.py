@@ -1,4 +1,4 @@
-"""Signed HTTP delivery to the app's request URL, the three seconds it has, and what came back."""
+"""Delivery to the app (signed HTTP, or envelopes in Socket Mode), the three seconds it has, and what came back."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sandbox.slack.config import Rules, Secrets
 from sandbox.slack.faults import Fault, Faults
 from sandbox.slack.journal import Journal
 from sandbox.slack.messages import Json
+from sandbox.slack.sockets import Sockets
 
 Kind = Literal["command", "interactive", "event"]
 _TYPES = {"command": "application/x-www-form-urlencoded", "interactive": "application/x-www-form-urlencoded"}
@@ -50,8 +51,17 @@ class Delivered:
 class Delivery:
     """Sends to one request URL. `aclose` when done."""
 
-    def __init__(self, url: str, secrets: Secrets, rules: Rules, faults: Faults, journal: Journal) -> None:
+    def __init__(
+        self,
+        url: str,
+        secrets: Secrets,
+        rules: Rules,
+        faults: Faults,
+        journal: Journal,
+        sockets: Sockets | None = None,
+    ) -> None:
         self.url = url
+        self._sockets = sockets
         self._secrets = secrets
         self._rules = rules
         self._faults = faults
@@ -72,9 +82,9 @@ class Delivery:
         raw = encode(kind, payload)
         signed = self._sign(raw, fault) | {"Content-Type": _TYPES.get(kind, "application/json")} | dict(headers or {})
         delivery, started = uuid.uuid4().hex, time.time()
-        delivered = await self._post(delivery, raw, signed)
+        delivered = await self._once(delivery, kind, payload, raw, signed)
         if fault and fault.kind == "duplicate":
-            await self._post(delivery, raw, signed)
+            await self._once(delivery, kind, payload, raw, signed)
         if fault and fault.kind == "drop":
             delivered = Delivered(delivery, delivered.ack_ms, None, {}, "operation_timeout")
         self._journal.record(
@@ -102,6 +112,19 @@ class Delivery:
             stamp = "soon"
         secret = self._secrets.signing_secret + ("?" if kind == "bad_signature" else "")
         return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": signature(secret, stamp, raw)}
+
+    async def _once(
+        self, delivery: str, kind: Kind, payload: Json, raw: bytes, headers: Mapping[str, str]
+    ) -> Delivered:
+        """By the app's own connections where it is in Socket Mode, else to its request URL."""
+        if self._sockets is None:
+            return await self._post(delivery, raw, headers)
+        started = time.perf_counter()
+        answer = await self._sockets.send(kind, payload, headers)
+        took = round((time.perf_counter() - started) * 1000, 2)
+        if answer is None:
+            return Delivered(delivery, took, None, {}, "operation_timeout")
+        return Delivered(delivery, took, 200, answer)
 
     async def _post(self, delivery: str, raw: bytes, headers: Mapping[str, str]) -> Delivered:
         started = time.perf_counter()

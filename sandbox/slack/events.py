@@ -24,8 +24,9 @@ class Events:
         """Deliver until cancelled."""
         with self._workspace.feed.follow() as changes:
             while change := await changes.get():
-                message = self._workspace.find(change.channel, change.ts) if change.kind == "posted" else None
-                for body in self._events_of(message) if message else []:
+                said = change.kind in ("posted", "edited")
+                message = self._workspace.find(change.channel, change.ts) if said else None
+                for body in self._events_of(message, change.kind == "edited") if message else []:
                     self.deliver(body)
 
     def deliver(self, body: Json) -> str:
@@ -36,6 +37,14 @@ class Events:
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         return event_id
+
+    def home_opened(self, user: str, view: Json | None) -> None:
+        """Tell the app that a person looks at its Home, if it wants to know."""
+        if "app_home_opened" not in self._workspace.config.app.events:
+            return
+        chat = self._workspace.direct(user).id
+        body = {"type": "app_home_opened", "user": user, "channel": chat, "tab": "home"}
+        self.deliver(body | {"event_ts": self._workspace.new_ts()} | ({"view": view} if view else {}))
 
     async def verify(self) -> Json:
         """Send `url_verification`, as Slack does when a request URL is entered."""
@@ -64,16 +73,27 @@ class Events:
             headers = {"X-Slack-Retry-Num": str(number), "X-Slack-Retry-Reason": reason}
             delivered = await self._delivery.send("event", payload, None, headers)
 
-    def _events_of(self, message: Message) -> list[Json]:
+    def _events_of(self, message: Message, edited: bool) -> list[Json]:
+        """What Slack tells of a message that a person or the app has just posted, or a person has just edited."""
         wanted = self._workspace.config.app.events
         place = self._workspace.channels[message.channel]
-        if self._workspace.bot not in place.members:
+        if self._workspace.bot not in place.members or (edited and message.edited is None):
             return []
         base = message.json() | {"channel": message.channel, "event_ts": message.ts}
         base["channel_type"] = "im" if place.with_user else "group" if place.is_private else "channel"
+        found = []
+        if "message" in wanted or (place.with_user and "message.im" in wanted):
+            found.append(self._changed(base) if edited else base)
+        # A mention that is edited comes again, under the same ts. Between two people there are no mentions of the app.
         mentioned = f"<@{self._workspace.bot}>" in message.text and message.user != self._workspace.bot
-        found = [base] if "message" in wanted else []
-        return [*found, base | {"type": "app_mention"}] if "app_mention" in wanted and mentioned else found
+        if "app_mention" in wanted and mentioned and not place.with_user:
+            found.append({**base, "type": "app_mention"})
+        return found
+
+    def _changed(self, message: Json) -> Json:
+        about = {name: message[name] for name in ("type", "channel", "channel_type")}
+        now = self._workspace.new_ts()
+        return {**about, "subtype": "message_changed", "message": message, "ts": now, "event_ts": now, "hidden": True}
 
 
 _REASONS = {"operation_timeout": "http_timeout", "dispatch_failed": "connection_failed"}

@@ -85,6 +85,7 @@ class Page:
             Route("/page/history", self.history),
             Route("/page/inspector", self.inspector),
             Route("/page/form", self.form),
+            Route("/page/home", self.home),
             Route("/page/commands", self.commands),
             Route("/page/stream", self.stream),
             Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
@@ -135,6 +136,11 @@ class Page:
         view = self._views.of(user.id)
         return HTMLResponse(self._pages.page("form.html", view=view) if view else "")
 
+    async def home(self, request: Request) -> Response:
+        """The app's Home of the person."""
+        user, _ = self._who_and_where(request)
+        return HTMLResponse(self._pages.page("home.html", view=self._views.home(user.id)))
+
     async def commands(self, request: Request) -> Response:
         """What the command box suggests to the person: the commands that name their role."""
         user, _ = self._who_and_where(request)
@@ -175,6 +181,8 @@ class Page:
             return []
         if change.kind == "view":
             return [{"kind": "form"}]
+        if change.kind == "home":
+            return [{"kind": "home"}]
         if change.kind == "journal":
             return [{"kind": "inspector"}]
         if change.kind == "read" or change.channel != channel:

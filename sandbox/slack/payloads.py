@@ -76,6 +76,16 @@ def block_actions(base: Json, message: Message, channel: Channel, attachment: in
     return body
 
 
+def view_actions(base: Json, view: Json) -> Json:
+    """A press in a view: it comes from no channel and no message, and brings no response_url."""
+    return base | {"container": {"type": "view", "view_id": view["id"]}, "view": view}
+
+
+def global_shortcut(base: Json, callback: str, at: str) -> Json:
+    """A shortcut chosen anywhere: no channel, no message, no response_url."""
+    return base | {"callback_id": callback, "action_ts": at}
+
+
 def message_action(
     base: Json, callback: str, message: Message, channel: Channel, *, at: str, response_url: str
 ) -> Json:

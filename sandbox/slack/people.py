@@ -6,6 +6,7 @@ The page and the control API both act through this; the app only sees the result
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from sandbox.slack import payloads
@@ -14,9 +15,9 @@ from sandbox.slack.delivery import Delivered, Delivery
 from sandbox.slack.errors import NoSuchThing, SlackError
 from sandbox.slack.files import Files
 from sandbox.slack.hooks import Hooks
-from sandbox.slack.messages import Json, Message, labels_of
+from sandbox.slack.messages import Json, Message, elements_of, labels_of
 from sandbox.slack.triggers import Triggers
-from sandbox.slack.views import Views, input_state, state_values
+from sandbox.slack.views import Views, input_state, refused_by_client, state_values
 from sandbox.slack.workspace import Channel, Workspace
 
 FAILURES = {
@@ -95,17 +96,8 @@ class People:
         """
         place = self._place(user, channel)
         message = self._seen(user, place, ts)
-        block, element, attachment = find_element(message, wanted)
-        action: Json = {
-            "type": element["type"],
-            "action_id": element["action_id"],
-            "block_id": block["block_id"],
-            "action_ts": self._workspace.new_ts(),
-        }
-        if element["type"] == "button":
-            action |= {"text": element["text"]} | {key: element[key] for key in ("value", "style") if key in element}
-        else:
-            action |= input_state(element, value or labels_of(element).get(wanted.get("label") or ""))
+        block, element, attachment = find_element(list(message.elements()), wanted)
+        action = self._action(block, element, value, wanted)
         body = payloads.block_actions(
             payloads.common(self._config, "block_actions", user, self._triggers.issue(user)),
             message, place, attachment, self._hooks.issue(user, place.id, ts),
@@ -115,11 +107,56 @@ class People:
         self._failed(user, place.id, f"The button “{label}”", delivered, message.thread_ts)
         return delivered
 
+    async def press_home(self, user: str, *, value: str | None = None, **wanted: Any) -> Delivered:
+        """Press a button (or choose `value` in a menu) of the app's Home as this person sees it."""
+        view = self._views.home(user)
+        if view is None:
+            raise NoSuchThing(f"the app has published no Home for {user}")
+        elements = [(block, element, None) for block in view["blocks"] for element in elements_of(block)]
+        block, element, _ = find_element(elements, wanted)
+        base = payloads.common(self._config, "block_actions", user, self._triggers.issue(user))
+        action = self._action(block, element, value, wanted)
+        body = payloads.view_actions(base, view) | {"actions": [action]}
+        return await self._delivery.send("interactive", body, user)
+
+    def _action(self, block: Json, element: Json, value: str | None, wanted: Json) -> Json:
+        action: Json = {
+            "type": element["type"],
+            "action_id": element["action_id"],
+            "block_id": block["block_id"],
+            "action_ts": self._workspace.new_ts(),
+        }
+        if element["type"] == "button":
+            return (
+                action | {"text": element["text"]} | {key: element[key] for key in ("value", "style") if key in element}
+            )
+        return action | input_state(element, value or labels_of(element).get(wanted.get("label") or ""))
+
+    async def global_shortcut(self, user: str, callback_id: str) -> Delivered:
+        """Choose one of the app's global shortcuts, which belong to no message and no channel."""
+        self._workspace.user(user)
+        names = [entry["callback_id"] for entry in self._config.shortcuts("global")]
+        if callback_id not in names:
+            raise NoSuchThing(f"there is no global shortcut {callback_id!r}; there are {', '.join(names) or 'none'}")
+        base = payloads.common(self._config, "shortcut", user, self._triggers.issue(user))
+        body = payloads.global_shortcut(base, callback_id, self._workspace.new_ts())
+        return await self._delivery.send("interactive", body, user)
+
+    def edit(self, user: str, channel: str, ts: str, text: str) -> Message:
+        """Change the words of one's own message."""
+        message = self._seen(user, self._place(user, channel), ts)
+        if message.user != user:
+            raise NoSuchThing(f"{user} did not write message {ts}")
+        message.text = self._typed(text)
+        message.edited = {"user": user, "ts": self._workspace.new_ts()}
+        self._workspace.changed(message)
+        return message
+
     async def shortcut(self, user: str, channel: str, ts: str, callback_id: str) -> Delivered:
         """Choose a message shortcut from a message's menu."""
         place = self._place(user, channel)
         message = self._seen(user, place, ts)
-        names = {entry["callback_id"]: entry["name"] for entry in self._config.app.shortcuts}
+        names = {entry["callback_id"]: entry["name"] for entry in self._config.shortcuts("message")}
         if callback_id not in names:
             raise NoSuchThing(f"there is no shortcut {callback_id!r}; there are {', '.join(names)}")
         if message.only_for:
@@ -138,20 +175,14 @@ class People:
         view = self._views.of(user)
         if view is None:
             raise NoSuchThing(f"{user} has no form open")
-        required = {
-            block["block_id"]: "Please complete this required field."
-            for block in view["blocks"]
-            if block["type"] == "input" and not block.get("optional")
-            and not given.get(block["block_id"], {}).get(block["element"]["action_id"])
-        }  # fmt: skip
-        if required:
-            return {"errors": required}
+        if wrong := refused_by_client(view, given):
+            return {"errors": wrong}
         view["state"] = {"values": state_values(view, given)}
         body = payloads.common(self._config, "view_submission", user, self._triggers.issue(user))
         delivered = await self._delivery.send("interactive", body | {"view": view, "response_urls": []}, user)
         if delivered.error:
             return {"errors": {"": f"We had some trouble connecting ({delivered.error}). Try again?"}}
-        return self._answer_form(user, delivered.body)
+        return self._answer_form(user, view["id"], delivered.body)
 
     async def close_view(self, user: str) -> None:
         """Close the open modal; the app hears of it only when it asked to."""
@@ -160,7 +191,7 @@ class People:
             body = payloads.common(self._config, "view_closed", user, self._triggers.issue(user))
             await self._delivery.send("interactive", body | {"view": view, "is_cleared": False}, user)
 
-    def _answer_form(self, user: str, ack: Json) -> Json:
+    def _answer_form(self, user: str, submitted: str, ack: Json) -> Json:
         action = ack.get("response_action")
         if action == "errors":
             return {"errors": ack.get("errors", {})}
@@ -173,7 +204,9 @@ class People:
             return {"errors": {}}
         if action == "push":
             return {"errors": {"": "The app wants to open a second form; this sandbox shows one at a time."}}
-        self._views.close(user)
+        now = self._views.of(user)
+        if now is not None and now["id"] == submitted:  # the app may have opened the next one already
+            self._views.close(user)
         return {"errors": {}}
 
     def _place(self, user: str, channel: str) -> Channel:
@@ -211,15 +244,14 @@ class People:
         )  # fmt: skip
 
 
-def find_element(message: Message, wanted: Json) -> tuple[Json, Json, int | None]:
+def find_element(elements: Sequence[tuple[Json, Json, int | None]], wanted: Json) -> tuple[Json, Json, int | None]:
     """The one element that was meant. Raises `NoSuchThing` with what there is."""
-    elements = list(message.elements())
     for block, element, attachment in elements:
         facts = {"action_id": {element["action_id"]}, "block_id": {block["block_id"]}, "label": set(labels_of(element))}
         if all(value is None or value in facts[name] for name, value in wanted.items()):
             return block, element, attachment
     there = ", ".join(f"{[*labels_of(each)]} ({each['action_id']})" for _, each, _ in elements) or "no buttons"
-    raise NoSuchThing(f"the message has no such button; it has {there}")
+    raise NoSuchThing(f"there is no such button; there is {there}")
 
 
 def escape(text: str) -> str:

@@ -59,6 +59,7 @@ class Views:
         if known_hash and current and known_hash != current["hash"]:
             raise SlackError("hash_conflict")
         self._home[user] = self._complete(view, current["id"] if current else "V" + uuid.uuid4().hex[:10].upper())
+        self._workspace.feed.publish(Change("home", only_for=user))
         return self._home[user]
 
     def of(self, user: str) -> Json | None:
@@ -113,6 +114,34 @@ def state_values(view: Json, given: Json) -> Json:
             value = given.get(block["block_id"], {}).get(element["action_id"])
             values.setdefault(block["block_id"], {})[element["action_id"]] = input_state(element, value)
     return values
+
+
+def refused_by_client(view: Json, given: Json) -> dict[str, str]:
+    """What Slack's own client finds wrong before it sends a form, by block: needed fields, and numbers."""
+    wrong: dict[str, str] = {}
+    for block in view["blocks"]:
+        if block["type"] != "input":
+            continue
+        value, element = given.get(block["block_id"], {}).get(block["element"]["action_id"]), block["element"]
+        if not value and not block.get("optional"):
+            wrong[block["block_id"]] = "Please complete this required field."
+        elif value and element["type"] == "number_input" and (problem := _number_problem(element, str(value))):
+            wrong[block["block_id"]] = problem
+    return wrong
+
+
+def _number_problem(element: Json, value: str) -> str | None:
+    kind = float if element["is_decimal_allowed"] else int
+    try:
+        number = kind(value)
+    except ValueError:
+        return "Please enter a number." if kind is float else "Please enter a whole number."
+    low, high = element.get("min_value"), element.get("max_value")
+    if low is not None and number < float(low):
+        return f"Please enter a number that is {low} or more."
+    if high is not None and number > float(high):
+        return f"Please enter a number that is {high} or less."
+    return None
 
 
 def input_state(element: Json, value: str | list[str] | None) -> Json:

@@ -61,6 +61,8 @@ class Workspace:
             )
             for seed in config.channels
         }
+        for user in config.people:
+            self.direct(user.id)
         self._read: dict[tuple[str, str], str] = {}
         self._last_micros = 0
         self._ids = itertools.count(1)

@@ -54,6 +54,12 @@ class Visitor:
         expect(found.last).to_be_visible(timeout=within_ms)
         return found.last
 
+    def form(self, title: str) -> Locator:
+        """Wait for the form of this title."""
+        form = self.page.locator("#form")
+        expect(form.get_by_role("heading", name=title, exact=True)).to_be_visible(timeout=SOON_MS)
+        return form
+
     def message(self, ts: str) -> Locator:
         """One message, whatever it says."""
         found = self.page.locator(f'article.message[data-ts="{ts}"]')

@@ -122,9 +122,19 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    state: Path, *, commands: Path | None = None, events: Sequence[str] = (), aws: bool = False, **rules: Any
+    state: Path,
+    *,
+    commands: Path | None = None,
+    events: Sequence[str] = (),
+    aws: bool = False,
+    request_url: str = "",
+    app_token: str = "",
+    **rules: Any,
 ) -> Iterator[Slack]:
-    """Run a workspace with one more channel the app is not in; `rules` replace the workspace file's."""
+    """Run a workspace with one more channel the app is not in; `rules` replace the workspace file's.
+
+    Deliveries go to the scripted app, to `request_url`, or with an `app_token` to whoever connects in Socket Mode.
+    """
     app = ScriptedApp()
     listener = ThreadingHTTPServer((HOST, 0), _handler(app))
     port = free_port()
@@ -143,10 +153,18 @@ def running(
     )
     behind = f"http://{HOST}:{listener.server_port}"
     around = Around(
-        f"http://{HOST}:{port}", state, f"{behind}/slack/events", aws_url=behind if aws else None, commands=commands
+        f"http://{HOST}:{port}",
+        state,
+        request_url or f"{behind}/slack/events",
+        aws_url=behind if aws else None,
+        commands=commands,
     )
     served = uvicorn.Config(
-        build(config, Secrets(TOKEN, SECRET), around), host=HOST, port=port, log_level="error", ws="none"
+        build(config, Secrets(TOKEN, SECRET, app_token), around),
+        host=HOST,
+        port=port,
+        log_level="error",
+        ws="websockets-sansio" if app_token else "none",
     )
     server = Server(served)
     threads = [threading.Thread(target=listener.serve_forever, args=(0.02,)), threading.Thread(target=server.run)]

@@ -64,6 +64,17 @@ def test_the_manifest_asks_for_what_is_declared_and_says_why() -> None:
         assert f"- {scope}  # " in manifest()
 
 
+def test_the_manifest_for_socket_mode_has_no_addresses() -> None:
+    made = yaml.safe_load(manifest(socket=True))
+    assert made["settings"]["socket_mode_enabled"] is True
+    assert "YOUR-HOST" not in manifest(socket=True)
+    assert {**made["settings"], "socket_mode_enabled": False} | {"event_subscriptions": 0, "interactivity": 0} == {
+        **yaml.safe_load(manifest())["settings"], "event_subscriptions": 0, "interactivity": 0,
+    }  # fmt: skip
+    assert [each["type"] for each in made["features"]["shortcuts"]] == ["message", "global"]
+    assert made["settings"]["event_subscriptions"]["bot_events"] == ["app_mention", "message.im", "app_home_opened"]
+
+
 def test_the_database_address_names_its_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     for given in ("postgres://u:p@h/d", "postgresql://u:p@h/d", "postgresql+psycopg://u:p@h/d"):
         monkeypatch.setenv("DATABASE_URL", given)
@@ -78,7 +89,7 @@ def test_a_missing_setting_is_one_line_that_says_where_to_find_it(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BadInput, match="SLACK_SIGNING_SECRET"):
         load("web")
-    assert program.main(["web"]) == 1
+    assert program.main(["web"]) == 2
     seen = capsys.readouterr()
     assert seen.out == ""
     assert len(seen.err.splitlines()) == 1

@@ -77,8 +77,7 @@ def test_arguments_are_typed_and_defaults_filled_in() -> None:
 @pytest.mark.parametrize(
     ("text", "arguments"),
     [
-        ("", {"command": "", "verb": ""}),
-        ("   ", {"command": "", "verb": ""}),
+        ("help", {"command": "", "verb": ""}),
         ("pipeline", {"command": "pipeline", "verb": ""}),
         ("pipeline run --epochs 3 --help", {"command": "pipeline", "verb": "run"}),
         ("registry -h", {"command": "registry", "verb": ""}),
@@ -87,6 +86,11 @@ def test_arguments_are_typed_and_defaults_filled_in() -> None:
 def test_what_leads_to_help(text: str, arguments: dict[str, str]) -> None:
     found, given_arguments = parse(text)
     assert (found.name, given_arguments) == ("help", arguments)
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_nothing_leads_home(text: str) -> None:
+    assert parse(text)[0].name == "home"
 
 
 def test_yes_is_taken_and_not_shown() -> None:

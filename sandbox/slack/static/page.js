@@ -5,6 +5,7 @@ import { fill, greet, learn } from "./composer.js";
 import { confirmed, enlarge, showForm } from "./dialogs.js";
 import { remove, scrollToEnd, showAll, showOne } from "./log.js";
 import { children, parse } from "./morph.js";
+import { writeTimes } from "./times.js";
 
 const nav = document.querySelector("#nav");
 const inspector = document.querySelector("#inspector");
@@ -33,6 +34,13 @@ async function drawNav() {
   await put(nav, "nav");
   const place = nav.querySelector(`[data-channel="${here.channel}"]`);
   const person = nav.querySelector(`[data-user="${here.user}"]`);
+  if (atHome()) {
+    place.removeAttribute("aria-current");
+    nav.querySelector("[data-home]").setAttribute("aria-current", "page");
+    document.querySelector("#where").textContent = "Home";
+    document.querySelector("#purpose").textContent = "what is yours, kept up to date";
+    return;
+  }
   document.querySelector("#where").textContent = place.dataset.name;
   document.querySelector("#purpose").textContent = place.dataset.purpose;
   document.title = `${place.dataset.name} · ${nav.querySelector("h1").textContent}`;
@@ -42,6 +50,28 @@ async function drawNav() {
 const drawInspector = () => put(inspector, "inspector", { message: selected });
 const navSoon = calmly(drawNav, 60);
 const inspectorSoon = calmly(async () => document.body.classList.contains("no-inspector") || drawInspector(), 150);
+
+// The Home stands where the messages are; which of the two is shown is the page's business alone.
+const home = document.querySelector("#home");
+const atHome = () => !home.hidden;
+const drawHome = async () => {
+  await put(home, "home");
+  writeTimes(home);
+};
+
+async function goHome() {
+  document.body.classList.remove("nav-open");
+  document.body.classList.add("at-home");
+  home.hidden = false;
+  await act("home");
+  await Promise.all([drawHome(), drawNav()]);
+  home.focus();
+}
+
+function leaveHome() {
+  document.body.classList.remove("at-home");
+  home.hidden = true;
+}
 
 const told = {
   hello: async () => {
@@ -53,6 +83,7 @@ const told = {
   nav: navSoon,
   inspector: inspectorSoon,
   form: showForm,
+  home: async () => atHome() && drawHome(),
 };
 
 function listen() {
@@ -71,6 +102,7 @@ function listen() {
 }
 
 async function go(change) {
+  if (change.channel) leaveHome();
   Object.assign(here, change);
   selected = "";
   document.body.classList.remove("nav-open");
@@ -82,10 +114,11 @@ async function go(change) {
   showAll("");
   listen();
   learn().catch(alarm);
-  document.querySelector("#command").focus();
+  if (atHome()) await goHome();
+  else document.querySelector("#command").focus();
 }
 
-const where = (element) => element.closest("article").dataset.ts;
+const where = (element) => element.closest("article")?.dataset.ts;
 
 async function busy(element, work) {
   element.setAttribute("aria-busy", "true");
@@ -128,6 +161,8 @@ function showInspector(open) {
 }
 
 const clicks = {
+  "[data-home]": goHome,
+  "[data-global]": (element) => busy(element, () => act("shortcut", { callback_id: element.dataset.global })),
   "[data-press]": (element) => press(element, element.dataset.value),
   "nav [data-channel]": (element) => go({ channel: element.dataset.channel }),
   "nav [data-user]": (element) => go({ user: element.dataset.user }),

@@ -13,6 +13,7 @@ from sandbox.slack.hooks import content
 from sandbox.slack.messages import Json
 from sandbox.slack.rates import Rates
 from sandbox.slack.schema import Problem
+from sandbox.slack.sockets import Sockets
 from sandbox.slack.views import Views
 from sandbox.slack.workspace import Channel, Workspace
 
@@ -26,6 +27,7 @@ class World:
     views: Views
     rates: Rates
     base_url: str
+    sockets: Sockets | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,13 @@ def auth_test(call: Call) -> Json:
     }
 
 
+def open_connection(call: Call) -> Json:
+    """`apps.connections.open`: the address of a Socket Mode connection."""
+    if call.world.sockets is None:
+        raise SlackError("socket_mode_not_enabled")
+    return {"url": call.world.sockets.open()}
+
+
 def list_conversations(call: Call) -> Json:
     """`conversations.list`: what the app may know of, by `types`."""
     types = set(call.text("types", "public_channel").split(","))
@@ -140,6 +147,7 @@ def user_json(call: Call, user: User) -> Json:
 
 METHODS = {
     "api.test": Method(api_test, None, None),
+    "apps.connections.open": Method(open_connection, None, TIER_2),
     "auth.test": Method(auth_test, None, None),
     "conversations.list": Method(list_conversations, "channels:read", TIER_2),
     "conversations.info": Method(info, "channels:read", TIER_3),

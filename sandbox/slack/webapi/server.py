@@ -84,7 +84,8 @@ class WebApi:
             wait = self._wait(name, method, call)
             if wait:
                 return _limited(wait)
-            return {"ok": True, **method.run(call)}, 200, {}
+            scopes = {"X-OAuth-Scopes": ",".join(self._world.workspace.config.app.scopes)} if token else {}
+            return {"ok": True, **method.run(call)}, 200, scopes
         except SlackError as refused:
             return refused.body(), 200, {}
 
@@ -96,7 +97,10 @@ class WebApi:
             return method
         if not token:
             raise SlackError("not_authed")
-        if not hmac.compare_digest(token.encode(), self._secrets.bot_token.encode()):
+        for_apps = bool(self._secrets.app_token) and hmac.compare_digest(token, self._secrets.app_token)
+        if for_apps != (name == "apps.connections.open"):
+            raise SlackError("not_allowed_token_type")
+        if not for_apps and not hmac.compare_digest(token.encode(), self._secrets.bot_token.encode()):
             raise SlackError("invalid_auth")
         granted = self._world.workspace.config.app.scopes
         if method.scope and method.scope not in granted:
