@@ -165,6 +165,7 @@ def _field(option: Option, held: Mapping[str, str], choices: Sequence[Choice]) -
         typed=option.typed,
         hint=_hint(option),
         required=option.required,
+        words=option.several,
         choices=choices,
         number=option.number,
         whole=option.whole,
@@ -218,5 +219,7 @@ def _given(shown: Sequence[Option], rest: Sequence[str]) -> dict[str, str]:
         elif option is not None:
             held[option.name] = value or (words.pop(0) if words else "")
         elif positional and not word.startswith("--"):
-            held[positional.pop(0).name] = word + (f"={value}" if value else "")
+            option = positional[0] if positional[0].several else positional.pop(0)
+            said = word + (f"={value}" if value else "")
+            held[option.name] = f"{held[option.name]} {said}" if option.name in held else said
     return held

@@ -188,8 +188,9 @@ class Choice:
 class Field:
     """One field of a form: the `choices` where there are some (`several`: any of them), else a number or a text.
 
-    `typed` is what stands before the value on the line (`--epochs`), nothing for a positional argument. `value` is
-    what it holds at first, of a choice its piece of line; `default` what the command takes without it.
+    In a text with `words` each word is a value of its own. `typed` is what stands before the value on the line
+    (`--epochs`), nothing for a positional argument. `value` is what it holds at first, of a choice its piece of line;
+    `default` what the command takes without it.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Field:
     required: bool = False
     choices: Sequence[Choice] = ()
     several: bool = False
+    words: bool = False
     number: bool = False
     whole: bool = False
     low: float | None = None

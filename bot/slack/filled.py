@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CALLBACK = "command_form"
-VALUE = "value"
-"""The `action_id` of what stands on the line without anything before it."""
+VALUE, WORDS = "value", "words"
+"""The `action_id` of what stands on the line without anything before it: one value, or as many as there are words."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def _written(element: Mapping[str, Any], typed: str, step: int | None) -> str:
     if element["type"] == "number_input":
         _check(element, typed, step)
     before = element["action_id"]
-    if before != VALUE:
+    if before not in (VALUE, WORDS):
         return f"{before} {shlex.quote(typed)}" if not typed.startswith("-") else f"{before}={shlex.quote(typed)}"
     if typed.startswith("-"):
         raise ValueError("This must not begin with a dash.")
-    return shlex.quote(typed)
+    return shlex.join(typed.split()) if before == WORDS else shlex.quote(typed)
 
 
 def _check(element: Mapping[str, Any], typed: str, step: int | None) -> None:

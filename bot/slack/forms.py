@@ -11,7 +11,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from bot.slack import limits, words
-from bot.slack.filled import CALLBACK, VALUE
+from bot.slack.filled import CALLBACK, VALUE, WORDS
 from commands.reply import Choice, Field, Form
 from state.invocations import Invocation
 
@@ -82,7 +82,7 @@ def _input(each: Field) -> Block:
 
 
 def _element(each: Field) -> Block:
-    action = {"action_id": each.typed or VALUE}
+    action = {"action_id": each.typed or (WORDS if each.words else VALUE)}
     if each.choices:
         return action | _choosing(each)
     initial = {"initial_value": each.value} if each.value else {}

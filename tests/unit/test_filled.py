@@ -71,6 +71,12 @@ def test_a_form_is_the_line_it_means_without_what_is_usual() -> None:
     assert filled.channel == "C0DEV"
 
 
+def test_a_field_for_several_values_takes_each_word_for_one() -> None:
+    form = Form("experiments compare", "experiments compare", [Field("runs", "Runs", required=True, words=True)])
+    assert parse(sent(form, runs=" 3vyq  7bq0 ").line)[1]["runs"] == ["3vyq", "7bq0"]
+    assert sent(form, runs="--yes").errors
+
+
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [
@@ -206,3 +212,9 @@ def test_a_command_to_choose_first_is_one_the_role_may_use(engine: Engine) -> No
     assert "form cost report" in offered
     assert "form pipeline run" not in offered
     assert sent(shown, command="form cost report").line == "form cost report"
+
+
+def test_several_values_of_a_line_stand_in_one_field(engine: Engine) -> None:
+    shown = form_command(context(engine, "ml-engineer"), "experiments compare 3vyq 7bq0 --env staging").form
+    assert shown is not None
+    assert next(each for each in shown.fields if each.name == "runs").value == "3vyq 7bq0"
