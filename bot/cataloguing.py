@@ -21,12 +21,14 @@ from pipeline import executions, registry
 from pipeline.errors import GroundcrewError, NotFound
 from pipeline.executions import Summary
 from pipeline.names import ENVIRONMENTS, Environment
-from state import catalog
+from state import catalog, live
 from state.catalog import Entry
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_S = 8.0
+BUSY_S = 8.0
+IDLE_S = 60.0
+"""While nothing runs and nothing is followed: whatever begins in Slack, and every event, wakes it earlier."""
 REST_S = 2.0
 """Between two looks at least: a burst of changes is seen in one."""
 LONGEST_PAUSE_S = 300.0
@@ -51,13 +53,14 @@ class Cataloguer:
     def run(self) -> None:
         """Look until stopped."""
         while not self._stop.is_set():
-            pause = LOOK_AGAIN_S
+            pause = IDLE_S
             try:
                 self.look()
                 self._failures = 0
+                pause = BUSY_S if self._busy() else IDLE_S
             except TROUBLE as error:
                 self._failures += 1
-                pause = min(LONGEST_PAUSE_S, LOOK_AGAIN_S * 2.0**self._failures)
+                pause = min(LONGEST_PAUSE_S, BUSY_S * 2.0**self._failures)
                 log.warning("the catalog is as old as it is, AWS was not read: %s", error)
             except SQLAlchemyError as error:
                 log.error("the catalog cannot be written: %s", type(error).__name__)
@@ -72,6 +75,11 @@ class Cataloguer:
             self._put("run", env, self._runs(ctx, env))
             self._put("version", env, self._versions(ctx, env))
             self._put("endpoint", env, _endpoints(ctx, env))
+
+    def _busy(self) -> bool:
+        with self._engine.begin() as connection:
+            runs = catalog.newest(connection, "run", ENVIRONMENTS, limit=3 * KEPT)
+            return any(entry.state == "running" for entry in runs) or live.following(connection) > 0
 
     def _put(self, kind: catalog.Kind, env: Environment, entries: Sequence[Entry]) -> None:
         with self._engine.begin() as connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 LOOK_AGAIN_S = 5.0
 """Amounts and what has no notification of its own are this old at most."""
 REST_S = 0.3
-"""After a change others follow at once: what a burst brings is drawn together."""
+"""After a change others follow at once: what a burst brings is drawn together. Who opens their Home waits for none."""
 PUBLISHES = Budget(80, 20)
 """`views.publish` is allowed 100 times a minute."""
 
@@ -53,21 +54,25 @@ class Homes:
         self._budget = Bucket(PUBLISHES)
 
     def run(self) -> None:
-        """Draw until stopped."""
+        """Draw until stopped: what was just opened at once, the others when they have rested."""
+        drawn, owed = 0.0, True
         while not self._stop.is_set():
-            self._bell.wait(LOOK_AGAIN_S)
+            self._bell.wait(max(0.0, drawn + REST_S - time.monotonic()) if owed else LOOK_AGAIN_S)
             self._bell.clear()
+            rested = time.monotonic() >= drawn + REST_S
+            owed = not rested
             try:
-                self.draw()
+                self.draw(opened_only=not rested)
             except SQLAlchemyError as error:
                 log.error("homes cannot be drawn: %s", type(error).__name__)
                 self._stop.wait(1.0)
-            self._stop.wait(REST_S)
+            if rested:
+                drawn = time.monotonic()
 
-    def draw(self) -> None:
-        """Bring every Home up to date that somebody looks at, those just opened first."""
+    def draw(self, *, opened_only: bool = False) -> None:
+        """Bring the Homes up to date that somebody looks at, or only those that were just opened."""
         with self._engine.begin() as connection:
-            looked_at = homes.looked_at(connection)
+            looked_at = homes.looked_at(connection, opened_only=opened_only)
         for each in looked_at:
             if self._stop.is_set():
                 return

@@ -50,8 +50,8 @@ class Bells:
             self.schedules.set()
         if channel in (database.CHANNEL_HOMES, database.CHANNEL_ALERTS, database.CHANNEL_OUTBOX):
             self.homes.set()  # whatever is said to people has changed something that a Home may show
-        if channel == database.CHANNEL_LIVE:
-            self.catalog.set()
+        if channel in (database.CHANNEL_LIVE, database.CHANNEL_ALERTS):
+            self.catalog.set()  # something has begun, or an event has moved something
 
     def ring_all(self) -> None:
         """After a gap in listening nobody knows what was missed."""

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from commands import all_commands, matrix
 from commands.command import Approval, Command, Context, command
 from commands.elevation import notices
+from commands.form import opener
 from commands.parsing import Option, options, usage
 from commands.reply import Action, Code, Fact, Inline, Mention, Reply, Strong, Table
 from iam.mapping import ROLES
@@ -106,6 +107,7 @@ def _one(item: Command) -> Reply:
         if shown
         else None,
         quote=usage(item),
+        actions=opener(item.name),
     )
 
 

@@ -34,9 +34,9 @@ def opened(connection: Connection, team: str, user: str) -> None:
     connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": CHANNEL_HOMES})
 
 
-def looked_at(connection: Connection) -> Sequence[Home]:
-    """The Homes to keep up to date, those just opened first."""
-    recent = homes.c.wanted | (homes.c.opened_at > func.now() - LOOKED_AT)
+def looked_at(connection: Connection, *, opened_only: bool = False) -> Sequence[Home]:
+    """The Homes to keep up to date, those just opened first; `opened_only`: no others."""
+    recent = homes.c.wanted if opened_only else homes.c.wanted | (homes.c.opened_at > func.now() - LOOKED_AT)
     query = select(homes.c.team, homes.c.user_id, homes.c.wanted, homes.c.digest).where(recent)
     rows = connection.execute(query.order_by(homes.c.wanted.desc(), homes.c.opened_at.desc()))
     return [Home(**row._mapping) for row in rows]
