@@ -22,6 +22,7 @@ MODULES = (
     "registry",
     "approvals",
     "deployment",
+    "scaling",
     "rollback",
     "predict",
     "access",

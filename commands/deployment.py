@@ -14,8 +14,8 @@ from commands.command import READERS, Allowed, Approval, Context, Need, Plan, Sp
 from commands.registry import comparison
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step, StepState
 from commands.wording import short_digest
-from pipeline import definition, deployment, registry, source
-from pipeline.deployment import Resource, Stack
+from pipeline import definition, deployment, registry, scaling, source
+from pipeline.deployment import EndpointNow, Resource, Stack
 from pipeline.errors import NotFound, Refused
 from pipeline.names import ENVIRONMENTS, Environment
 from pipeline.registry import Package
@@ -76,12 +76,16 @@ def _package(ctx: Context, env: Environment, version: int | None) -> Package:
 
 
 def additional(ctx: Context, env: Environment, instance_type: str) -> list[Use]:
-    """What an endpoint on this instance type adds to what runs already: nothing, when it is on that type now."""
+    """What an endpoint on this instance type adds to what runs already: nothing, when it is on that type now.
+
+    Counted is what it has without load: what more load brings is gone with the load.
+    """
     with ctx.state.begin() as connection:
         rows = jobs.serving(connection, ctx.names.stack(env))
     if any(row.instance_type == instance_type for row in rows):
         return []
-    return [Use("Endpoint", "Hosting", instance_type, stays=True, instead=definition.SERVED_ON)]
+    least = scaling.DEFAULT[env].least
+    return [Use("Endpoint", "Hosting", instance_type, stays=True, instances=least, instead=definition.SERVED_ON)]
 
 
 def spends(ctx: Context, *, env: Environment, instance_type: str, **_: object) -> Spend:
@@ -95,6 +99,7 @@ def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: 
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
     package = _package(ctx, env, version)
     deployment.runs_on(package, instance_type)
+    bounds = scaling.now(stack.parameters if stack else {}, env)
     serving = stack.digest if stack is not None else ""
     before = registry.with_digest(ctx.client("sagemaker"), ctx.names, env, serving) if serving else None
     facts = [
@@ -102,6 +107,7 @@ def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: 
         Fact("Environment", env),
         Fact("Replaces", short_digest(serving) if serving else "nothing: the first deployment"),
         Fact("Instance", instance_type),
+        Fact("Instances", f"{bounds.words()} by load"),
         Fact("Endpoint", ctx.names.stack(env)),
     ]
     bound = {
@@ -270,8 +276,8 @@ def slot(stack_id: str) -> str:
 
 def _shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
     cloudformation = ctx.client("cloudformation")
-    endpoint = None if stack.gone else deployment.endpoint_status(ctx.client("sagemaker"), stack.name)
-    state, reason = endpoint or ("none", "")
+    endpoint = None if stack.gone else deployment.endpoint_now(ctx.client("sagemaker"), stack.name)
+    state, reason = (endpoint.status, endpoint.reason) if endpoint else ("none", "")
     # CloudFormation's reason, which quotes the endpoint's; the endpoint's own where no stack has failed.
     failure = deployment.first_failure(cloudformation, stack.id) if stack.failed else "" if stack.busy else reason
     return Reply(
@@ -283,7 +289,8 @@ def _shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
         facts=[
             Fact("Model", version(ctx, stack, env)),
             Fact("Digest", short_digest(stack.digest)),
-            Fact("Instance", stack.parameters.get("InstanceType", "unknown")),
+            Fact("Instance", stack.instance_type),
+            *_scaled(stack, env, endpoint),
             *spent.of_endpoint(ctx, stack.name),
         ],
         quote=failure,
@@ -292,6 +299,13 @@ def _shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
         audience=Audience.CHANNEL,
         slot=slot(stack.id),
     )
+
+
+def _scaled(stack: Stack, env: Environment, endpoint: EndpointNow | None) -> list[Fact]:
+    """How many instances there are and may be; nothing about a stack that does not scale."""
+    if endpoint is None or "MinInstances" not in stack.parameters:
+        return []
+    return [Fact("Instances", f"{endpoint.instances} now, {scaling.now(stack.parameters, env).words()} by load")]
 
 
 def _words(stack: Stack) -> str:

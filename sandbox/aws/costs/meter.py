@@ -118,9 +118,9 @@ class Meter:
                 yield Used(record.arn, "Studio JupyterLab", instance, 1, pairs(record.tags))
 
 
-def _variant(record: Record, variant: Mapping[str, Any]) -> Iterator[Used]:
+def _variant(record: Endpoint, variant: Mapping[str, Any]) -> Iterator[Used]:
     if "InstanceType" in variant:
-        count = variant.get("InitialInstanceCount", 1)
+        count = record.counts.get(variant["VariantName"], 1)
         yield Used(record.arn, "Hosting", variant["InstanceType"], count, pairs(record.tags))
 
 

@@ -46,8 +46,8 @@ from sandbox.aws.sts import RoleRefused
 JOBS_AT_A_TIME = 2
 
 
-def install(cloud: Cloud) -> Resources:
-    """Put our SageMaker in place of moto's; its records. Call it once, before the server answers its first request."""
+def install(cloud: Cloud) -> tuple[Resources, Endpoints]:
+    """Put our SageMaker in place of moto's; its records and endpoints. Call it once, before the first request."""
     from moto.sagemaker import urls
     from moto.sagemakerruntime import urls as runtime_urls
 
@@ -87,4 +87,4 @@ def install(cloud: Cloud) -> Resources:
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
         runtime_urls.url_paths[path] = runtime_door.dispatch
-    return resources
+    return resources, endpoints

@@ -1,0 +1,330 @@
+"""A deployment's stack in a local AWS of its own: it scales with load, and a canary moves traffic or is rolled back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from infra import stacks
+from pipeline import deployment
+from pipeline.deployment import Stack
+from pipeline.errors import Refused
+from pipeline.names import Names
+from pipeline.registry import Package
+from tests.sandbox.test_monitoring import Account, archive, eventually
+from tests.sandbox.test_sagemaker import LAUNCH, SERVER
+
+NAMES = Names("123456789012", "us-east-1")
+ENDPOINT = NAMES.stack("dev")
+RESOURCE = f"endpoint/{ENDPOINT}/variant/main"
+GOOD, BAD, BETTER = ("a" * 64, "b" * 64, "c" * 64)
+CODE = f"s3://{NAMES.bucket}/dev/code/0/source.tar.gz"
+# A model whose file says `bad` loads, is healthy, and answers 500; `slow` in a request takes its time.
+FAILING = SERVER.replace(
+    '        seen = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")\n',
+    '        seen = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")\n'
+    '        if b"bad" in model:\n'
+    '            return self.answer(500, b"no answer", Content_Type="text/plain")\n'
+    '        if body == b"slow":\n'
+    "            __import__('time').sleep(0.5)\n",
+)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """The account as `infra up` leaves it."""
+    state = tmp_path_factory.mktemp("aws")
+    server, images = state / "model_server.py", state / "images.json"
+    assert FAILING != SERVER
+    server.write_text(FAILING)
+    images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)]}}))
+    process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(images), str(state)], env=dict(os.environ))
+    try:
+        assert eventually(lambda: (state / "config").exists(), True, 30)
+        url = (state / "config").read_text().partition("endpoint_url = ")[2].split()[0]
+        keys = dict(line.split(" = ") for line in (state / "credentials").read_text().split("\n\n")[0].splitlines()[1:])
+        found = Account(url, keys)
+        every = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
+        for file in takewhile(lambda file: file.name != "groundcrew-events", every):
+            stacks.up(found.cloudformation, file, lambda line: None)
+        yield found
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+@pytest.fixture(autouse=True)
+def present(account: Account) -> Iterator[None]:
+    """The clock is where the machine's is, before and after."""
+    yield
+    account.passes(seconds=(datetime.now(UTC) - account.now()).total_seconds())
+
+
+def package(account: Account, digest: str, says: str) -> Package:
+    key = f"dev/models/{digest}/model.tar.gz"
+    account.s3.put_object(Bucket=NAMES.bucket, Key=key, Body=archive({"model.json": says}))
+    return Package(
+        arn=NAMES.arn("sagemaker", f"model-package/{NAMES.group('dev')}/1"),
+        version=1,
+        status="Completed",
+        approval="Approved",
+        created=datetime.now(UTC),
+        model=f"s3://{NAMES.bucket}/{key}",
+        metadata={"digest": digest},
+        inference={"Containers": [{"Image": NAMES.image()}]},
+    )
+
+
+def begin(account: Account, made: Package, token: str, **more: str) -> str:
+    given = {**deployment.parameters(NAMES, "dev", made, "ml.m5.large", code=CODE), **more}
+    url = deployment.publish_template(account.s3, NAMES, "dev")
+    return deployment.deploy(account.cloudformation, NAMES, "dev", template_url=url, parameters=given, token=token)[0]
+
+
+def over(account: Account, seconds: float = 60) -> Stack:
+    """The stack once it is at rest."""
+
+    def read() -> bool:
+        found = deployment.find(account.cloudformation, ENDPOINT)
+        return found is not None and not found.busy
+
+    assert eventually(read, True, seconds)
+    found = deployment.find(account.cloudformation, ENDPOINT)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def deployed(account: Account) -> Stack:
+    begin(account, package(account, GOOD, "good"), "1")
+    found = over(account)
+    assert not found.failed, deployment.first_failure(account.cloudformation, found.id)
+    return found
+
+
+@pytest.fixture(scope="module")
+def scaling(account: Account) -> Any:
+    return account.client("application-autoscaling")
+
+
+def ask(account: Account, body: bytes = b"x") -> int:
+    """The status of an answer."""
+    try:
+        account.client("sagemaker-runtime").invoke_endpoint(EndpointName=ENDPOINT, ContentType="image/jpeg", Body=body)
+    except ClientError as error:
+        return int(error.response.get("OriginalStatusCode", 0))
+    return 200
+
+
+def instances(account: Account) -> int:
+    found = deployment.endpoint_now(account.sagemaker, ENDPOINT)
+    return found.instances if found else 0
+
+
+def change(account: Account, token: str, **changes: str) -> Stack:
+    url = deployment.publish_template(account.s3, NAMES, "dev")
+    deployment.change(account.cloudformation, NAMES, "dev", template_url=url, changes=changes, token=token)
+    return over(account)
+
+
+def test_a_deployment_scales_between_its_environments_bounds_on_requests_at_once(deployed: Stack, scaling: Any) -> None:
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]) == (RESOURCE, 1, 2)
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    tracked = policy["TargetTrackingScalingPolicyConfiguration"]
+    metric = tracked["PredefinedMetricSpecification"]["PredefinedMetricType"]
+    assert (metric, tracked["TargetValue"]) == ("SageMakerVariantConcurrentRequestsPerModelHighResolution", 4.0)
+    assert len(policy["Alarms"]) == 2
+
+
+def test_its_alarms_dashboard_and_log_come_with_it(account: Account, deployed: Stack) -> None:
+    found = account.cloudwatch.describe_alarms(AlarmNamePrefix=f"{ENDPOINT}-")["MetricAlarms"]
+    # No traffic is no news in dev.
+    assert sorted(each["AlarmName"].removeprefix(f"{ENDPOINT}-") for each in found) == [
+        *("5xx", "drift", "latency", "monitor"),
+    ]
+    assert next(each for each in found if each["AlarmName"].endswith("latency"))["ExtendedStatistic"] == "p95"
+    body = json.loads(account.cloudwatch.get_dashboard(DashboardName=ENDPOINT)["DashboardBody"])
+    assert f"alarm:{ENDPOINT}-latency" in json.dumps(body)
+    (group,) = account.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/sagemaker/Endpoints/{ENDPOINT}")[
+        "logGroups"
+    ]
+    assert group["retentionInDays"] == 30
+
+
+def test_load_brings_an_instance_and_quiet_takes_it_away(account: Account, deployed: Stack, scaling: Any) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(lambda _: ask(account, b"slow"), range(12))) == {200}
+    account.passes(seconds=60)
+    assert eventually(lambda: instances(account), 2) == 2
+    last = scaling.describe_scaling_activities(ServiceNamespace="sagemaker")["ScalingActivities"][0]
+    assert last["Description"] == "Setting desired instance count to 2."
+    assert "AlarmHigh" in last["Cause"]
+    for _ in range(20):
+        assert ask(account) == 200
+        account.passes(seconds=60)
+    assert eventually(lambda: instances(account), 1) == 1
+    newest = scaling.describe_scaling_activities(ServiceNamespace="sagemaker")["ScalingActivities"][0]
+    assert "AlarmLow" in newest["Cause"]
+
+
+def test_a_larger_minimum_comes_at_once_and_the_other_metric_takes_its_place(
+    account: Account, deployed: Stack, scaling: Any
+) -> None:
+    found = change(account, "scale", MinInstances="2", ScaleOn="invocations")
+    assert not found.failed
+    assert instances(account) == 2
+    (policy,) = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    specified = policy["TargetTrackingScalingPolicyConfiguration"]["PredefinedMetricSpecification"]
+    assert specified["PredefinedMetricType"] == "SageMakerVariantInvocationsPerInstance"
+    names = [
+        each["AlarmName"]
+        for each in account.cloudwatch.describe_alarms(AlarmNamePrefix="TargetTracking-")["MetricAlarms"]
+    ]
+    assert len(names) == 2
+    change(account, "back", MinInstances="1", ScaleOn="concurrency")
+
+
+def test_an_endpoint_that_scales_keeps_its_instance_type(account: Account, deployed: Stack) -> None:
+    config = account.sagemaker.describe_endpoint_config(EndpointConfigName=f"{ENDPOINT}-{GOOD[:8]}")
+    variants = [{**config["ProductionVariants"][0], "InstanceType": "ml.c5.large"}]
+    account.sagemaker.create_endpoint_config(EndpointConfigName="other", ProductionVariants=variants)
+    with pytest.raises(ClientError, match="instance type"):
+        account.sagemaker.update_endpoint(EndpointName=ENDPOINT, EndpointConfigName="other")
+
+
+class Traffic:
+    """People who ask without a pause; the statuses of the answers they got."""
+
+    def __init__(self, account: Account) -> None:
+        self._account, self._ended = account, threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
+        self.seen: list[int] = []
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            self.seen.append(ask(self._account))
+
+    def __enter__(self) -> Traffic:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def answered(account: Account, digest: str) -> dict[str, float]:
+    """Requests that a model's fleet was asked and failed, as CloudWatch counts them by configuration."""
+    dimensions = {"EndpointName": ENDPOINT, "VariantName": "main", "EndpointConfigName": f"{ENDPOINT}-{digest[:8]}"}
+    now = account.now()
+
+    def total(metric: str) -> float:
+        rows = account.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SageMaker",
+            MetricName=metric,
+            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+            StartTime=now - timedelta(hours=3),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Sum"],
+        )["Datapoints"]
+        return float(sum(row["Sum"] for row in rows))
+
+    return {"asked": total("Invocations"), "failed": total("Invocation5XXErrors")}
+
+
+def stage(account: Account) -> str:
+    pending = account.sagemaker.describe_endpoint(EndpointName=ENDPOINT).get("PendingDeploymentSummary")
+    return pending["ProductionVariants"][0]["VariantStatus"][0]["Status"] if pending else ""
+
+
+def test_a_canary_that_answers_500_is_rolled_back_and_the_old_fleet_fails_nobody(
+    account: Account, deployed: Stack
+) -> None:
+    bad = package(account, BAD, "bad")
+    with Traffic(account) as traffic:
+        begin(account, bad, "bad", CanaryPercent="50")
+        assert eventually(lambda: stage(account), "Baking") == "Baking"
+        assert eventually(lambda: 500 in traffic.seen, True)
+        with pytest.raises(Refused, match="busy"):
+            begin(account, bad, "meanwhile")
+        for _ in range(3):  # two minutes with errors of three
+            account.passes(seconds=60)
+            assert eventually(lambda: answered(account, BAD)["failed"] > 0, True)
+        found = over(account)
+        since = len(traffic.seen)
+        assert eventually(lambda: len(traffic.seen) > since + 20, True)
+        # A request that was on its way to the canary may end late; whatever came after it is answered by the old fleet.
+        assert set(traffic.seen[since + 2 :]) == {200}
+    assert found.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert f"{ENDPOINT}-5xx" in deployment.first_failure(account.cloudformation, found.id)
+    assert "50% of the traffic" in deployment.first_failure(account.cloudformation, found.id)
+    old, new = answered(account, GOOD), answered(account, BAD)
+    assert old["failed"] == 0
+    assert old["asked"] > 0
+    assert new["failed"] == new["asked"] > 0
+    assert found.digest == GOOD
+    config = account.sagemaker.describe_endpoint(EndpointName=ENDPOINT)["EndpointConfigName"]
+    assert config == f"{ENDPOINT}-{GOOD[:8]}"
+
+
+def test_a_canary_whose_alarms_stay_quiet_takes_over_and_nobody_notices(account: Account, deployed: Stack) -> None:
+    account.passes(minutes=10)  # the errors of before are history
+    assert eventually(lambda: account.alarm(f"{ENDPOINT}-5xx"), "OK") == "OK"
+    with Traffic(account) as traffic:
+        begin(account, package(account, BETTER, "better"), "better", CanaryPercent="50")
+        assert eventually(lambda: stage(account), "Baking") == "Baking"
+        assert eventually(lambda: answered(account, BETTER)["asked"] > 0, True)
+        account.passes(minutes=11)
+        assert eventually(lambda: stage(account), "Baking") == "Baking"  # the old fleet is kept a while
+        account.passes(minutes=11)
+        found = over(account)
+    assert found.status == "UPDATE_COMPLETE"
+    assert set(traffic.seen) == {200}
+    assert found.digest == BETTER
+
+
+def test_a_canary_is_refused_with_alarms_that_do_not_exist(account: Account, deployed: Stack) -> None:
+    policy = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
+    with pytest.raises(ClientError, match="do not exist"):
+        account.sagemaker.update_endpoint(
+            EndpointName=ENDPOINT,
+            EndpointConfigName=f"{ENDPOINT}-{BETTER[:8]}",
+            DeploymentConfig={
+                "BlueGreenUpdatePolicy": policy,
+                "AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "nowhere"}]},
+            },
+        )
+
+
+def test_a_part_that_fails_takes_the_stack_back_and_says_what(account: Account, deployed: Stack) -> None:
+    missing = replace(package(account, BAD, "bad"), model=f"s3://{NAMES.bucket}/dev/models/none/model.tar.gz")
+    begin(account, missing, "missing")
+    found = over(account)
+    assert found.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert deployment.first_failure(account.cloudformation, found.id).startswith("Model: ")
+    assert ask(account) == 200
+
+
+def test_with_the_stack_its_scaling_goes(account: Account, deployed: Stack, scaling: Any) -> None:
+    deployment.delete(account.cloudformation, NAMES, "dev", token="end")
+    assert eventually(lambda: deployment.find(account.cloudformation, ENDPOINT), None, 60) is None
+    assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
+    assert account.cloudwatch.describe_alarms()["MetricAlarms"] == []
+    assert account.cloudwatch.list_dashboards()["DashboardEntries"] == []
