@@ -43,7 +43,7 @@ from bot.worker import Bells, Worker, name
 from commands.cleanup import cleanup_live
 from commands.command import Attachment, Command, Context, Person, no_file
 from commands.dataset import profile_live
-from commands.deployment import deployment_live
+from commands.deployed import deployment_live
 from commands.drift import monitor_live
 from commands.estimate import Limits
 from commands.execution import execution_live

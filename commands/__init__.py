@@ -23,6 +23,7 @@ MODULES = (
     "approvals",
     "deployment",
     "scaling",
+    "recover",
     "rollback",
     "predict",
     "access",

@@ -18,10 +18,11 @@ from pipeline.deployment import Stack
 from pipeline.names import Environment
 from pipeline.scaling import Bounds, ScaleOn
 
-Count = Annotated[int | None, Parameter(validator=Between(1, 10))]
+Least = Annotated[int | None, Parameter(name="--min", help="Fewest instances", validator=Between(1, 10))]
+Most = Annotated[int | None, Parameter(name="--max", help="Most instances", validator=Between(1, 10))]
 On = Annotated[
     ScaleOn | None,
-    Parameter(name="--scale-on", help="Scale on requests at once, or a minute where SageMaker lacks that metric"),
+    Parameter(help="Scale on requests at once, or a minute where SageMaker lacks that metric"),
 ]
 
 
@@ -84,8 +85,8 @@ def scale(
     endpoint: EndpointName = "",
     *,
     env: Env = "dev",
-    min_: Annotated[Count, Parameter(name="--min", help="Fewest instances")] = None,
-    max_: Annotated[Count, Parameter(name="--max", help="Most instances")] = None,
+    min_: Least = None,
+    max_: Most = None,
     scale_on: On = None,
     yes: Yes = False,
 ) -> Reply:

@@ -17,6 +17,7 @@ from pipeline import definition, scaling, source
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Monitor, Names
 from pipeline.registry import Package
+from pipeline.scaling import ScaleOn
 
 INSTANCE_TYPE = "ml.m5.large"
 """Of an endpoint, when nobody says otherwise."""
@@ -120,11 +121,14 @@ def parameters(
     *,
     code: str,
     monitor: Monitor | None = None,
+    canary: int = 0,
+    scale_on: ScaleOn | None = None,
 ) -> dict[str, str]:
     """What the template is given to deploy one registered version, watched by the monitor in `code` (`s3://` address).
 
-    Without `monitor` an update keeps the kind that the stack has. Raises BadInput for an instance type that the model
-    was not registered for.
+    Without `monitor` an update keeps the kind that the stack has, and without `scale_on` what it scales on. `canary` is
+    the percentage of the new instances that get traffic first. Raises BadInput for an instance type that the model was
+    not registered for.
     """
     runs_on(package, instance_type)
     return {
@@ -141,7 +145,9 @@ def parameters(
         "CapturePercent": str(CAPTURED[env]),
         "CodeUri": code,
         **{f"Baseline{kind}": uri for kind, uri in baseline(package).items()},
+        "CanaryPercent": str(canary),
         **({"Monitor": monitor} if monitor else {}),
+        **({"ScaleOn": scale_on} if scale_on else {}),
     }
 
 
@@ -314,6 +320,13 @@ def _kept(existing: Stack, parameters: Mapping[str, str]) -> Mapping[str, str]:
 def delete(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:
     """Start deleting the environment's stack, with the deploy role."""
     cloudformation.delete_stack(
+        StackName=names.stack(env), RoleARN=names.role(f"{env}-deploy"), ClientRequestToken=token
+    )
+
+
+def recover(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:
+    """Go on taking back the change of a stack that is stuck, with the deploy role."""
+    cloudformation.continue_update_rollback(
         StackName=names.stack(env), RoleARN=names.role(f"{env}-deploy"), ClientRequestToken=token
     )
 

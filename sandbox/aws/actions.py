@@ -181,6 +181,15 @@ _CLOUDFORMATION = {
     **_ops(("*",), "ListStacks", "ValidateTemplate", "ListExports", "ListImports"),
 }
 
+_STACKS = _table("cloudformation", _CLOUDFORMATION)
+
+
+def _cloudformation(operation: str, params: Params, place: Place) -> list[Need] | None:
+    """A change set is its stack's, where that is named; else it is named by its own ARN."""
+    named = {name: value for name, value in params.items() if name != "ChangeSetName" or not params.get("StackName")}
+    return _STACKS(operation, named, place)
+
+
 _ROLE = ("role/{RoleName}",)
 _POLICY = ("{PolicyArn}",)
 _USER = ("user/{UserName}",)
@@ -423,7 +432,7 @@ _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
     "application-autoscaling": _scaling,
     "budgets": _budgets,
     "ce": _ce,
-    "cloudformation": _table("cloudformation", _CLOUDFORMATION),
+    "cloudformation": _cloudformation,
     "cloudtrail": _table("cloudtrail", _CLOUDTRAIL),
     "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
     "events": _table("events", _EVENTS),
