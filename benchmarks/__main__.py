@@ -28,6 +28,7 @@ MODULES = (
     "features",
     "drift",
     "profile",
+    "canary",
     "cost",
     "cost_estimate",
 )

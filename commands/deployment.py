@@ -212,7 +212,9 @@ def create(
         ctx.names, env, package, instance_type, code=code, monitor=ctx.monitor, canary=share, scale_on=scale_on
     )
     if dry_run:
-        line = f"deployment create --env {env} --version {package.version} --instance-type {instance_type}"
+        chosen = {"canary": canary, "scale-on": scale_on}
+        options = "".join(f" --{name} {value}" for name, value in chosen.items() if value is not None)
+        line = f"deployment create --env {env} --version {package.version} --instance-type {instance_type}{options}"
         return preview.shown(ctx, env, existing, package, given, template_url=url, line=line)
     stack_id, done = deployment.deploy(
         cloudformation,

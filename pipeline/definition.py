@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline.names import PROJECT, Environment, Names
+from pipeline.serving import bodies
 
 Json = dict[str, Any]
 ML = "/opt/ml"
@@ -186,7 +187,7 @@ class _Builder:
             "ModelPackageDescription": "YOLO11n detector for drone imagery",
             "InferenceSpecification": {
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
-                "SupportedContentTypes": ["image/jpeg", "image/png"],
+                "SupportedContentTypes": list(bodies.TYPES),
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },

@@ -3,67 +3,42 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from infra import stacks
 from pipeline import deployment
 from pipeline.deployment import Stack
 from pipeline.errors import Refused
-from pipeline.names import Names
-from pipeline.registry import Package
-from tests.sandbox.test_monitoring import Account, archive, eventually
-from tests.sandbox.test_sagemaker import LAUNCH, SERVER
-
-NAMES = Names("123456789012", "us-east-1")
-ENDPOINT = NAMES.stack("dev")
-RESOURCE = f"endpoint/{ENDPOINT}/variant/main"
-GOOD, BAD, BETTER = ("a" * 64, "b" * 64, "c" * 64)
-CODE = f"s3://{NAMES.bucket}/dev/code/0/source.tar.gz"
-# A model whose file says `bad` loads, is healthy, and answers 500; `slow` in a request takes its time.
-FAILING = SERVER.replace(
-    '        seen = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")\n',
-    '        seen = self.headers.get("X-Amzn-SageMaker-Custom-Attributes", "")\n'
-    '        if b"bad" in model:\n'
-    '            return self.answer(500, b"no answer", Content_Type="text/plain")\n'
-    '        if body == b"slow":\n'
-    "            __import__('time').sleep(0.5)\n",
+from tests.sandbox.canary import (
+    BAD,
+    BETTER,
+    ENDPOINT,
+    GOOD,
+    NAMES,
+    Traffic,
+    answered,
+    ask,
+    begin,
+    over,
+    package,
+    running,
+    stage,
 )
+from tests.sandbox.test_monitoring import Account, eventually
+
+RESOURCE = f"endpoint/{ENDPOINT}/variant/main"
 
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    """The account as `infra up` leaves it."""
-    state = tmp_path_factory.mktemp("aws")
-    server, images = state / "model_server.py", state / "images.json"
-    assert FAILING != SERVER
-    server.write_text(FAILING)
-    images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)]}}))
-    process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(images), str(state)], env=dict(os.environ))
-    try:
-        assert eventually(lambda: (state / "config").exists(), True, 30)
-        url = (state / "config").read_text().partition("endpoint_url = ")[2].split()[0]
-        keys = dict(line.split(" = ") for line in (state / "credentials").read_text().split("\n\n")[0].splitlines()[1:])
-        found = Account(url, keys)
-        every = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
-        for file in takewhile(lambda file: file.name != "groundcrew-events", every):
-            stacks.up(found.cloudformation, file, lambda line: None)
+    with running(tmp_path_factory.mktemp("aws")) as found:
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
 @pytest.fixture(autouse=True)
@@ -71,40 +46,6 @@ def present(account: Account) -> Iterator[None]:
     """The clock is where the machine's is, before and after."""
     yield
     account.passes(seconds=(datetime.now(UTC) - account.now()).total_seconds())
-
-
-def package(account: Account, digest: str, says: str) -> Package:
-    key = f"dev/models/{digest}/model.tar.gz"
-    account.s3.put_object(Bucket=NAMES.bucket, Key=key, Body=archive({"model.json": says}))
-    return Package(
-        arn=NAMES.arn("sagemaker", f"model-package/{NAMES.group('dev')}/1"),
-        version=1,
-        status="Completed",
-        approval="Approved",
-        created=datetime.now(UTC),
-        model=f"s3://{NAMES.bucket}/{key}",
-        metadata={"digest": digest},
-        inference={"Containers": [{"Image": NAMES.image()}]},
-    )
-
-
-def begin(account: Account, made: Package, token: str, **more: str) -> str:
-    given = {**deployment.parameters(NAMES, "dev", made, "ml.m5.large", code=CODE), **more}
-    url = deployment.publish_template(account.s3, NAMES, "dev")
-    return deployment.deploy(account.cloudformation, NAMES, "dev", template_url=url, parameters=given, token=token)[0]
-
-
-def over(account: Account, seconds: float = 60) -> Stack:
-    """The stack once it is at rest."""
-
-    def read() -> bool:
-        found = deployment.find(account.cloudformation, ENDPOINT)
-        return found is not None and not found.busy
-
-    assert eventually(read, True, seconds)
-    found = deployment.find(account.cloudformation, ENDPOINT)
-    assert found is not None
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +59,6 @@ def deployed(account: Account) -> Stack:
 @pytest.fixture(scope="module")
 def scaling(account: Account) -> Any:
     return account.client("application-autoscaling")
-
-
-def ask(account: Account, body: bytes = b"x") -> int:
-    """The status of an answer."""
-    try:
-        account.client("sagemaker-runtime").invoke_endpoint(EndpointName=ENDPOINT, ContentType="image/jpeg", Body=body)
-    except ClientError as error:
-        return int(error.response.get("OriginalStatusCode", 0))
-    return 200
 
 
 def instances(account: Account) -> int:
@@ -204,54 +136,6 @@ def test_an_endpoint_that_scales_keeps_its_instance_type(account: Account, deplo
     account.sagemaker.create_endpoint_config(EndpointConfigName="other", ProductionVariants=variants)
     with pytest.raises(ClientError, match="instance type"):
         account.sagemaker.update_endpoint(EndpointName=ENDPOINT, EndpointConfigName="other")
-
-
-class Traffic:
-    """People who ask without a pause; the statuses of the answers they got."""
-
-    def __init__(self, account: Account) -> None:
-        self._account, self._ended = account, threading.Event()
-        self._threads = [threading.Thread(target=self._run) for _ in range(2)]
-        self.seen: list[int] = []
-
-    def _run(self) -> None:
-        while not self._ended.is_set():
-            self.seen.append(ask(self._account))
-
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def answered(account: Account, digest: str) -> dict[str, float]:
-    """Requests that a model's fleet was asked and failed, as CloudWatch counts them by configuration."""
-    dimensions = {"EndpointName": ENDPOINT, "VariantName": "main", "EndpointConfigName": f"{ENDPOINT}-{digest[:8]}"}
-    now = account.now()
-
-    def total(metric: str) -> float:
-        rows = account.cloudwatch.get_metric_statistics(
-            Namespace="AWS/SageMaker",
-            MetricName=metric,
-            Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
-            StartTime=now - timedelta(hours=3),
-            EndTime=now + timedelta(minutes=1),
-            Period=60,
-            Statistics=["Sum"],
-        )["Datapoints"]
-        return float(sum(row["Sum"] for row in rows))
-
-    return {"asked": total("Invocations"), "failed": total("Invocation5XXErrors")}
-
-
-def stage(account: Account) -> str:
-    pending = account.sagemaker.describe_endpoint(EndpointName=ENDPOINT).get("PendingDeploymentSummary")
-    return pending["ProductionVariants"][0]["VariantStatus"][0]["Status"] if pending else ""
 
 
 def test_a_canary_that_answers_500_is_rolled_back_and_the_old_fleet_fails_nobody(
