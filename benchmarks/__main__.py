@@ -29,6 +29,7 @@ MODULES = (
     "drift",
     "profile",
     "canary",
+    "serving",
     "cost",
     "cost_estimate",
 )

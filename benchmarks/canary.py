@@ -43,13 +43,18 @@ def roll_back(account: Account, traffic: Traffic) -> None:
     """Let minutes pass until the alarm has taken the change back. Raises RuntimeError when it was not."""
     if eventually(lambda: stage(account), "Baking", 30) != "Baking":
         raise RuntimeError("the canary was never given traffic")
-    eventually(lambda: len(traffic.seen) > ASKED, True, 60)
+    more(traffic, ASKED)
     for _ in range(3):
         account.passes(seconds=60)
-        before = len(traffic.seen)
-        eventually(lambda before=before: len(traffic.seen) > before + 20, True, 30)
+        more(traffic, 20)
     if over(account).status != "UPDATE_ROLLBACK_COMPLETE":
         raise RuntimeError("the canary was not rolled back")
+
+
+def more(traffic: Traffic, count: int) -> None:
+    """Wait for so many more answers."""
+    enough = len(traffic.seen) + count
+    eventually(lambda: len(traffic.seen) > enough, True, 60)
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ def test_an_output_in_base64_is_read() -> None:
 def test_of_several_pictures_each_is_a_record_named_after_its_place() -> None:
     answers = [{"features": {"brightness": float(place)}, "prediction": {"objects": place}} for place in range(3)]
     output = {"data": json.dumps({"answers": answers}), "encoding": "JSON"}
-    found = [each for each in records([line({}, about={"inferenceId": "batch"}, output=output)])]
+    found = list(records([line({}, about={"inferenceId": "batch"}, output=output)]))
     assert all(isinstance(each, Record) for each in found)
     assert [(each.event_id, each.inference_id, each.row["objects"]) for each in found if isinstance(each, Record)] == [
         ("e1#1", "batch#1", 0),
