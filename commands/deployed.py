@@ -66,7 +66,7 @@ def shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
 
 def _scaled(stack: Stack, env: Environment, endpoint: EndpointNow | None) -> list[Fact]:
     """How many instances there are and may be; nothing about a stack that does not scale."""
-    if endpoint is None or "MinInstances" not in stack.parameters:
+    if endpoint is None or "MinInstances" not in stack.parameters or stack.instance_type == deployment.SERVERLESS:
         return []
     return [Fact("Instances", f"{endpoint.instances} now, {scaling.now(stack.parameters, env).words()} by load")]
 

@@ -74,6 +74,12 @@ UPDATE = (
 """What it takes to change a deployment and not its model."""
 
 
+UNWATCHED = (
+    "Serverless captures nothing: nobody watches this endpoint for drift, and its photos are not kept. It wakes with "
+    "the first request, takes at most 4 MB, and costs only while it answers."
+)
+
+
 def in_prod(arguments: Mapping[str, Any]) -> bool:
     """Production is changed only with a second person's approval."""
     return bool(arguments["env"] == "prod")
@@ -98,6 +104,8 @@ def additional(ctx: Context, env: Environment, instance_type: str) -> list[Use]:
 
     Counted is what it has without load: what more load brings is gone with the load.
     """
+    if instance_type == deployment.SERVERLESS:
+        return []  # paid by the request
     with ctx.state.begin() as connection:
         rows = jobs.serving(connection, ctx.names.stack(env))
     if any(row.instance_type == instance_type for row in rows):
@@ -126,7 +134,7 @@ def plan(
     # The stack first: whoever may not look at an environment hears so from AWS, whatever else is there or is not.
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
     package = _package(ctx, env, version)
-    deployment.runs_on(package, instance_type)
+    deployment.runs_on(package, instance_type, env)
     bounds = scaling.now(stack.parameters if stack else {}, env)
     share = canaries.chosen(env, bounds, canary)
     serving = stack.digest if stack is not None else ""
@@ -182,7 +190,9 @@ def create(
     version: Annotated[
         int | None, Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000))
     ] = None,
-    instance_type: Annotated[str, Parameter(help="Instance type of the endpoint")] = deployment.INSTANCE_TYPE,
+    instance_type: Annotated[
+        str, Parameter(help="Instance type of the endpoint; in dev also `serverless`")
+    ] = deployment.INSTANCE_TYPE,
     canary: Annotated[
         int | None,
         Parameter(help="Percent that gets traffic first, 0 for all at once", validator=Between(0, canaries.LARGEST)),
@@ -243,6 +253,7 @@ def create(
     return Reply(
         title=f"Deploying detector v{package.version} to {env}",
         context=by,
+        text=UNWATCHED if instance_type == deployment.SERVERLESS else "",
         facts=facts,
         actions=[Action("Status", f"deployment status --env {env}")],
         environment=env,

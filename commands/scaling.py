@@ -13,8 +13,9 @@ from commands.command import Approval, Context, Plan, Spend, Use, command
 from commands.deployment import CHANGERS, UPDATE, in_prod
 from commands.reply import Action, Audience, Fact, Reply
 from commands.watching import EndpointName
-from pipeline import scaling
+from pipeline import deployment, scaling
 from pipeline.deployment import Stack
+from pipeline.errors import Refused
 from pipeline.names import Environment
 from pipeline.scaling import Bounds, ScaleOn
 
@@ -27,7 +28,12 @@ On = Annotated[
 
 
 def _wanted(stack: Stack, env: Environment, least: int | None, most: int | None, on: ScaleOn | None) -> dict[str, str]:
-    """The parameters to change. Raises BadInput."""
+    """The parameters to change. Raises BadInput, and Refused for what has no instances."""
+    if stack.instance_type == deployment.SERVERLESS:
+        raise Refused(
+            f"{stack.name} is serverless: it has no instances to count.",
+            f"`deployment delete --env {env}`, then deploy it on an instance type.",
+        )
     before = scaling.now(stack.parameters, env)
     bounds = before if least is None and most is None and on else scaling.moved(before, env, least, most)
     return {**scaling.parameters(bounds), **({"ScaleOn": on} if on else {})}
@@ -61,7 +67,7 @@ def _spends(
     """The instances that are kept whatever happens; those that come with load cost while they are there."""
     stack = watching.stack(ctx, endpoint, env)
     before = scaling.now(stack.parameters, env)
-    if min_ is None and max_ is None:
+    if (min_ is None and max_ is None) or stack.instance_type == deployment.SERVERLESS:
         return None
     more = scaling.moved(before, env, min_, max_).least - before.least
     if more <= 0:

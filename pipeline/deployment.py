@@ -21,6 +21,9 @@ from pipeline.scaling import ScaleOn
 
 INSTANCE_TYPE = "ml.m5.large"
 """Of an endpoint, when nobody says otherwise."""
+SERVERLESS = "serverless"
+"""Instead of an instance type, in dev: nothing runs until somebody asks. It captures nothing (SageMaker cannot), so
+nobody watches it for drift."""
 
 CAPTURED: Mapping[Environment, int] = MappingProxyType({"dev": 100, "staging": 100, "prod": 20})
 """Percent of the requests that are kept for the monitor. A window needs 200 of them to be called drift: production has
@@ -130,7 +133,7 @@ def parameters(
     the percentage of the new instances that get traffic first. Raises BadInput for an instance type that the model was
     not registered for.
     """
-    runs_on(package, instance_type)
+    runs_on(package, instance_type, env)
     return {
         "EnvironmentName": env,
         "EndpointName": names.stack(env),
@@ -151,8 +154,15 @@ def parameters(
     }
 
 
-def runs_on(package: Package, instance_type: str) -> None:
-    """Raise BadInput for an instance type that the model was not registered for."""
+def runs_on(package: Package, instance_type: str, env: Environment) -> None:
+    """Raise BadInput for an instance type that the model was not registered for, Refused for one not for `env`."""
+    if instance_type == SERVERLESS:
+        if env != "dev":
+            raise Refused(
+                f"{env} is watched, and a serverless endpoint captures nothing that could be watched.",
+                "Choose an instance type; serverless is for dev.",
+            )
+        return
     allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
     if instance_type not in allowed:
         raise BadInput(f"The model does not run on {instance_type!r}.", f"Instance types: {', '.join(allowed)}.")

@@ -212,3 +212,25 @@ def test_with_the_stack_its_scaling_goes(account: Account, deployed: Stack, scal
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert account.cloudwatch.describe_alarms()["MetricAlarms"] == []
     assert account.cloudwatch.list_dashboards()["DashboardEntries"] == []
+
+
+def test_serverless_has_alarms_and_no_capture_no_monitor_no_scaling(account: Account, scaling: Any) -> None:
+    given = deployment.parameters(
+        NAMES, "dev", package(account, GOOD, "good"), "serverless", code="s3://b/source.tar.gz"
+    )
+    url = deployment.publish_template(account.s3, NAMES, "dev")
+    deployment.deploy(account.cloudformation, NAMES, "dev", template_url=url, parameters=given, token="serverless")
+    found = over(account)
+    assert not found.failed, deployment.first_failure(account.cloudformation, found.id)
+    assert ask(account) == 200
+    config = account.sagemaker.describe_endpoint_config(EndpointConfigName=f"{ENDPOINT}-{GOOD[:8]}")
+    assert "DataCaptureConfig" not in config
+    assert config["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] == 3072
+    kinds = {kind for kind, _, _ in deployment.parts(account.cloudformation, found.id)}
+    assert kinds == {f"AWS::{each}" for each in (
+        "Logs::LogGroup", "SageMaker::Model", "SageMaker::EndpointConfig", "SageMaker::Endpoint", "CloudWatch::Alarm"
+    )}  # fmt: skip
+    with pytest.raises(Refused, match="cannot change its instance type"):
+        begin(account, package(account, BETTER, "better"), "instances")
+    deployment.delete(account.cloudformation, NAMES, "dev", token="end-serverless")
+    assert eventually(lambda: deployment.find(account.cloudformation, ENDPOINT), None, 60) is None

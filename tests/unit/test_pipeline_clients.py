@@ -351,6 +351,13 @@ def test_an_instance_type_the_model_was_not_made_for_is_bad_input() -> None:
     assert "ml.m5.large, ml.c5.large" in raised.value.advice
 
 
+@pytest.mark.parametrize("env", ["staging", "prod"])
+def test_what_cannot_be_watched_is_for_dev_only(env: Environment) -> None:
+    with pytest.raises(Refused, match="captures nothing"):
+        deployment.parameters(NAMES, env, dev_package(), "serverless", code=CODE)
+    assert deployment.parameters(NAMES, "dev", dev_package(), "serverless", code=CODE)["InstanceType"] == "serverless"
+
+
 def test_a_template_that_is_there_already_is_used() -> None:
     s3 = FakeClient(put_object=refusal("PreconditionFailed", "exists"))
     url = deployment.publish_template(s3, NAMES, "staging")
