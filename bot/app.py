@@ -40,6 +40,7 @@ from bot.slack.sender import Sender
 from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
+from commands.batch import batch_live
 from commands.cleanup import cleanup_live
 from commands.command import Attachment, Command, Context, Person, no_file
 from commands.dataset import profile_live
@@ -323,6 +324,7 @@ def worker(settings: Settings) -> None:
         "monitor": monitor_live,
         "cleanup": cleanup_live,
         "profile": profile_live,
+        "batch": batch_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

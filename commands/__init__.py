@@ -26,6 +26,7 @@ MODULES = (
     "recover",
     "rollback",
     "predict",
+    "batch",
     "access",
     "elevation",
     "audit",

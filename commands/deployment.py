@@ -85,7 +85,7 @@ def in_prod(arguments: Mapping[str, Any]) -> bool:
     return bool(arguments["env"] == "prod")
 
 
-def _package(ctx: Context, env: Environment, version: int | None) -> Package:
+def deployable(ctx: Context, env: Environment, version: int | None) -> Package:
     """The version to deploy. Raises Refused for one that may not be."""
     sagemaker = ctx.client("sagemaker")
     if version is None:
@@ -133,7 +133,7 @@ def plan(
     """What deploying a version would do, as a confirmation or an approval shows it."""
     # The stack first: whoever may not look at an environment hears so from AWS, whatever else is there or is not.
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
-    package = _package(ctx, env, version)
+    package = deployable(ctx, env, version)
     deployment.runs_on(package, instance_type, env)
     bounds = scaling.now(stack.parameters if stack else {}, env)
     share = canaries.chosen(env, bounds, canary)
@@ -206,7 +206,7 @@ def create(
     """Deploy a model version to the environment's endpoint; prod needs an approval."""
     cloudformation = ctx.client("cloudformation")
     existing = deployment.changeable(cloudformation, ctx.names, env)
-    package = _package(ctx, env, version)
+    package = deployable(ctx, env, version)
     if env != "dev" and not package.metadata.get("approval"):
         raise Refused(
             f"Version {package.version} did not come to {env} by an approved promotion.",

@@ -164,7 +164,7 @@ _SAGEMAKER = {
     ),
     **_ops(("*",), "ListMonitoringSchedules", "ListMonitoringExecutions"),
     **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
-    **_ops(("transform-job/{TransformJobName}",), "DescribeTransformJob"),
+    **_ops(("transform-job/{TransformJobName}",), "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
     **_ops(("*",), "ListTransformJobs"),
     **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
 }

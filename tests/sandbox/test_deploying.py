@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import deployment
+from pipeline import batches, deployment
 from pipeline.deployment import Stack
 from pipeline.errors import Refused
 from tests.sandbox.canary import (
@@ -212,6 +212,39 @@ def test_with_the_stack_its_scaling_goes(account: Account, deployed: Stack, scal
     assert scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"] == []
     assert account.cloudwatch.describe_alarms()["MetricAlarms"] == []
     assert account.cloudwatch.list_dashboards()["DashboardEntries"] == []
+
+
+DATA = NAMES.data_bucket
+ANSWER = json.dumps({"detections": [{"class": "vehicle", "confidence": 0.8}, {"class": "pool", "confidence": 0.6}]})
+
+
+def finished(account: Account, arn: str) -> batches.Job:
+    assert eventually(lambda: batches.job(account.sagemaker, arn).running, False, 60) is False
+    return batches.job(account.sagemaker, arn)
+
+
+def test_a_batch_is_shared_by_its_instances_and_summed_up(account: Account) -> None:
+    account.s3.create_bucket(Bucket=DATA)
+    for number in range(7):  # the test's server answers with its model's file, and the body behind it
+        account.s3.put_object(Bucket=DATA, Key=f"survey/images/{number}.jpg", Body=b" ")
+    made = package(account, BETTER, ANSWER)
+    assert batches.photos(account.s3, DATA, "survey/images/") == 7
+    arn = batches.start(account.sagemaker, NAMES, "dev", made, "survey/images/", 2, "0" * 64)
+    assert batches.start(account.sagemaker, NAMES, "dev", made, "survey/images/", 2, "0" * 64) == arn
+    job = finished(account, arn)
+    assert (job.status, job.instances, job.digest) == ("Completed", 2, BETTER[:8]), job.reason
+    found = batches.summary(account.s3, job)
+    assert (found.photos, dict(found.classes), found.empty) == (7, {"vehicle": 7, "pool": 7}, 0)
+    assert found.confidence == pytest.approx(0.7)
+    streams = account.client("logs").describe_log_streams(logGroupName="/aws/sagemaker/TransformJobs")["logStreams"]
+    assert len({each["logStreamName"] for each in streams}) == 2
+
+
+def test_one_photo_that_is_none_fails_the_batch_and_is_named(account: Account) -> None:
+    made = package(account, BAD, "bad")
+    job = finished(account, batches.start(account.sagemaker, NAMES, "dev", made, "survey/images/", 1, "1" * 64))
+    assert job.status == "Failed"
+    assert "survey/images/0.jpg: the model answered 500: no answer" in job.reason
 
 
 def test_serverless_has_alarms_and_no_capture_no_monitor_no_scaling(account: Account, scaling: Any) -> None:

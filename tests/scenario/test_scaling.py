@@ -159,3 +159,12 @@ def test_a_canary_that_answers_500_is_taken_back_and_people_are_told_why(
 def said(person: Person, after: str) -> list[str]:
     """The messages in the person's channel since then."""
     return [message["words"] for message in person.reads(after)]
+
+
+def test_a_batch_over_a_folder_ends_in_a_summary_with_a_picture(ds: Person) -> None:
+    ds.asks("deployment batch 1 survey/", "is no photo", "survey/images/")
+    ds.asks("deployment batch 1 survey/nowhere/", "There is no photo")
+    after = ds.types("deployment batch 1 survey/images/ --instances 2 --yes")
+    told = ds.sees("objects on", "survey/images/", after=after, seconds=180)
+    assert "vehicle" in told["words"]
+    assert evidence.picture(told)

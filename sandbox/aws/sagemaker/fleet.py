@@ -49,14 +49,17 @@ class Variant:
 class Server:
     """One variant's model server. Once healthy it is started again when it dies, as SageMaker does."""
 
-    def __init__(self, cloud: Cloud, images: Images, endpoint: str, variant: Variant, root: Path) -> None:
+    def __init__(
+        self, cloud: Cloud, images: Images, endpoint: str, variant: Variant, root: Path, group: str = ""
+    ) -> None:
+        """For an endpoint, or with a log group of its own for something else of that name."""
         self.variant = variant
         self.port = 0
         self.busy = 0
         self._cloud = cloud
         self._images = images
-        self._group = f"/aws/sagemaker/Endpoints/{endpoint}"
-        self._stream = f"{variant.name}/{root.name}"
+        self._group = group or f"/aws/sagemaker/Endpoints/{endpoint}"
+        self._stream = f"{endpoint if group else variant.name}/{root.name}"
         self._root = root
         self._container: Container | None = None
         self._closed = threading.Event()
