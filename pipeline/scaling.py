@@ -86,5 +86,5 @@ def for_deployment(
     """
     own = {**parameters(now(before, env)), "ScaleOn": before.get("ScaleOn") or "concurrency"}
     wanted = {**own, **{name: given[name] for name in PARAMETERS if name in given}}
-    begun = before.get("InstanceCount") if same_model else None
-    return {**wanted, "InstanceCount": begun or wanted["MinInstances"]}
+    begun = before.get("InstanceCount") or "1"
+    return {**wanted, "InstanceCount": begun if same_model else wanted["MinInstances"]}

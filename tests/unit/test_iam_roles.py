@@ -492,6 +492,10 @@ def dashboard(env: str) -> str:
     return f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/groundcrew-{env}-detector"
 
 
+def batch(kind: str, env: str) -> str:
+    return sagemaker(f"{kind}/groundcrew-{env}-batch-1")
+
+
 def drift_alarm(env: str) -> str:
     return f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:groundcrew-{env}-detector-drift"
 
@@ -514,6 +518,12 @@ WATCHING = [
     ("dev-deploy", "iam:CreateServiceLinkedRole", SCALING_ROLE, {}),
     ("dev-deploy", "cloudwatch:PutMetricAlarm", tracking_alarm("dev"), {}),
     ("dev-deploy", "cloudwatch:PutDashboard", dashboard("dev"), {}),
+    # people run a model over a folder
+    ("data-scientist", "sagemaker:CreateModel", batch("model", "dev"), {}),
+    ("data-scientist", "sagemaker:CreateTransformJob", batch("transform-job", "dev"), {}),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "staging"), {}),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "prod"), APPROVED),
+    ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/batch/job/1.jpg.out", {}),
     # SageMaker reads a canary's alarms as the endpoint's role
     ("prod-execution", "cloudwatch:DescribeAlarms", "*", {}),
     # the job says what it found where alarms listen
@@ -545,6 +555,11 @@ NOT_WATCHING = [
     ("dev-deploy", "iam:CreateServiceLinkedRole", SCALING_ROLE.replace("SageMakerEndpoint", "ECSService"), {}),
     ("data-scientist", "application-autoscaling:RegisterScalableTarget", "*", SCALING),
     ("dev-execution", "cloudwatch:PutMetricAlarm", drift_alarm("dev"), {}),
+    ("data-scientist", "sagemaker:CreateModel", sagemaker("model/groundcrew-dev-detector-1"), {}),
+    ("data-scientist", "sagemaker:CreateTransformJob", batch("transform-job", "staging"), APPROVED),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "prod"), {}),
+    ("ml-engineer", "sagemaker:CreateModel", batch("model", "prod"), {}),
+    ("stakeholder", "sagemaker:CreateTransformJob", batch("transform-job", "dev"), {}),
     ("dev-execution", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": ("AWS/SageMaker",)}),
     ("stakeholder", "sagemaker:CreateProcessingJob", monitor_job("dev"), {}),
     ("data-scientist", "scheduler:UpdateSchedule", scheduler("schedule/groundcrew-dev-detector/x"), {}),
