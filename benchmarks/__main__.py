@@ -30,6 +30,8 @@ MODULES = (
     "features",
     "drift",
     "profile",
+    "canary",
+    "serving",
     "cost",
     "cost_estimate",
 )

@@ -61,15 +61,21 @@ def answer(detector: Detector, data: bytes, extra: bool) -> None:
 
 
 def exported(folder: Path) -> Path:
-    """A served model as the pipeline packs it."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """An untrained model, packed."""
     say("exporting a network")
-    network = yolo.load(folder / "yolo", 1)
-    network("yolo11n.yaml").save(folder / "best.pt")
+    yolo.load(folder / "yolo", 1)("yolo11n.yaml").save(folder / "best.pt")
+    return pack(folder / "best.pt", folder)
+
+
+def pack(weights: Path, folder: Path) -> Path:
+    """A served model as the pipeline packs it, for pictures of SIZE pixels."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    folder.mkdir(exist_ok=True)
+    network = yolo.load(folder / "yolo", 1)(str(weights))
     options: dict[str, Any] = {"nms": True, "conf": CONFIDENCE, "iou": OVERLAP}
-    written = network(str(folder / "best.pt")).export(format="onnx", imgsz=SIZE, device="cpu", verbose=False, **options)
+    written = network.export(format="onnx", imgsz=SIZE, device="cpu", verbose=False, **options)
     Path(written).rename(folder / "model.onnx")
-    classes = [str(index) for index in range(80)]
+    classes = [network.names[index] for index in sorted(network.names)]
     (folder / "model.json").write_text(json.dumps({"classes": classes, "image_size": SIZE}))
     return folder
 

@@ -43,10 +43,11 @@ from bot.slack.sender import Sender
 from bot.slack.whisper import whisper
 from bot.watcher import Watcher, expire_approvals
 from bot.worker import Bells, Worker, name
+from commands.batch import batch_live
 from commands.cleanup import cleanup_live
 from commands.command import Attachment, Command, Context, Person, no_file
 from commands.dataset import profile_live
-from commands.deployment import deployment_live
+from commands.deployed import deployment_live
 from commands.drift import monitor_live
 from commands.estimate import Limits
 from commands.execution import execution_live
@@ -356,6 +357,7 @@ def worker(settings: Settings) -> None:
         "monitor": monitor_live,
         "cleanup": cleanup_live,
         "profile": profile_live,
+        "batch": batch_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

@@ -121,7 +121,7 @@ def _calls(row: Row) -> Iterator[str]:
     for need in row.needs:
         actions = [need.actions] if isinstance(need.actions, str) else need.actions
         resource = need.resource if need.resource == "*" or need.resource.startswith("arn:") else f"…:{need.resource}"
-        only = f", only with `--{need.only}`" if need.only else ""
+        only = f", only with `--{need.only.replace('_', '-')}`" if need.only else ""
         only += f", only in {' and '.join(need.where)}" if need.where != ENVIRONMENTS else ""
         yield f"- {', '.join(f'`{action}`' for action in actions)} on `{resource}`{only}"
 

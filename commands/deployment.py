@@ -8,17 +8,19 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from commands import spent
+from commands import deployed, preview
 from commands.arguments import Between, Env, Known, Yes
 from commands.command import READERS, Allowed, Approval, Context, Need, Plan, Spend, Use, command
 from commands.registry import comparison
-from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Reply, Step, StepState
+from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Reply
 from commands.wording import short_digest
-from pipeline import definition, deployment, registry, source
-from pipeline.deployment import Resource, Stack
+from pipeline import canary as canaries
+from pipeline import definition, deployment, registry, scaling, source
+from pipeline.deployment import Stack
 from pipeline.errors import NotFound, Refused
-from pipeline.names import ENVIRONMENTS, Environment
+from pipeline.names import Environment
 from pipeline.registry import Package
+from pipeline.scaling import ScaleOn
 from state import jobs
 
 STACK = "arn:aws:cloudformation:{region}:{account}:stack/{stack}/*"
@@ -46,7 +48,23 @@ CREATE = (
     Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
     # A version that was trained here and not promoted lies with its run.
     Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/runs/*/model.tar.gz"),
+    # A canary's alarms are there and quiet before it begins.
+    Need("cloudwatch:DescribeAlarms"),
+    Need("cloudformation:DescribeStackResources", STACK),
     PASS,
+)
+PREVIEW = (
+    Need(
+        (
+            "cloudformation:CreateChangeSet",
+            "cloudformation:DescribeChangeSet",
+            "cloudformation:DeleteChangeSet",
+            # The empty shell that a change set of a first deployment leaves.
+            "cloudformation:DeleteStack",
+        ),
+        STACK,
+        only="dry_run",
+    ),
 )
 UPDATE = (
     Need(("cloudformation:UpdateStack", "cloudformation:DescribeStacks"), STACK),
@@ -56,12 +74,18 @@ UPDATE = (
 """What it takes to change a deployment and not its model."""
 
 
+UNWATCHED = (
+    "Serverless captures nothing: nobody watches this endpoint for drift, and its photos are not kept. It wakes with "
+    "the first request, takes at most 4 MB, and costs only while it answers."
+)
+
+
 def in_prod(arguments: Mapping[str, Any]) -> bool:
     """Production is changed only with a second person's approval."""
     return bool(arguments["env"] == "prod")
 
 
-def _package(ctx: Context, env: Environment, version: int | None) -> Package:
+def deployable(ctx: Context, env: Environment, version: int | None) -> Package:
     """The version to deploy. Raises Refused for one that may not be."""
     sagemaker = ctx.client("sagemaker")
     if version is None:
@@ -76,25 +100,43 @@ def _package(ctx: Context, env: Environment, version: int | None) -> Package:
 
 
 def additional(ctx: Context, env: Environment, instance_type: str) -> list[Use]:
-    """What an endpoint on this instance type adds to what runs already: nothing, when it is on that type now."""
+    """What an endpoint on this instance type adds to what runs already: nothing, when it is on that type now.
+
+    Counted is what it has without load: what more load brings is gone with the load.
+    """
+    if instance_type == deployment.SERVERLESS:
+        return []  # paid by the request
     with ctx.state.begin() as connection:
         rows = jobs.serving(connection, ctx.names.stack(env))
     if any(row.instance_type == instance_type for row in rows):
         return []
-    return [Use("Endpoint", "Hosting", instance_type, stays=True, instead=definition.SERVED_ON)]
+    least = scaling.DEFAULT[env].least
+    return [Use("Endpoint", "Hosting", instance_type, stays=True, instances=least, instead=definition.SERVED_ON)]
 
 
-def spends(ctx: Context, *, env: Environment, instance_type: str, **_: object) -> Spend:
-    """An instance for as long as nobody deletes the deployment."""
-    return Spend(additional(ctx, env, instance_type))
+def spends(ctx: Context, *, env: Environment, instance_type: str, dry_run: bool, **_: object) -> Spend | None:
+    """Instances for as long as nobody deletes the deployment."""
+    return None if dry_run else Spend(additional(ctx, env, instance_type))
 
 
-def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: str, yes: bool = False) -> Plan:
+def plan(
+    ctx: Context,
+    *,
+    env: Environment,
+    version: int | None,
+    instance_type: str,
+    canary: int | None = None,
+    scale_on: ScaleOn | None = None,
+    dry_run: bool = False,
+    yes: bool = False,
+) -> Plan:
     """What deploying a version would do, as a confirmation or an approval shows it."""
     # The stack first: whoever may not look at an environment hears so from AWS, whatever else is there or is not.
     stack = deployment.changeable(ctx.client("cloudformation"), ctx.names, env)
-    package = _package(ctx, env, version)
-    deployment.runs_on(package, instance_type)
+    package = deployable(ctx, env, version)
+    deployment.runs_on(package, instance_type, env)
+    bounds = scaling.now(stack.parameters if stack else {}, env)
+    share = canaries.chosen(env, bounds, canary)
     serving = stack.digest if stack is not None else ""
     before = registry.with_digest(ctx.client("sagemaker"), ctx.names, env, serving) if serving else None
     facts = [
@@ -102,6 +144,8 @@ def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: 
         Fact("Environment", env),
         Fact("Replaces", short_digest(serving) if serving else "nothing: the first deployment"),
         Fact("Instance", instance_type),
+        Fact("Instances", f"{bounds.words()} by load"),
+        Fact("Traffic", traffic(share) if serving else "all of it: nothing serves yet"),
         Fact("Endpoint", ctx.names.stack(env)),
     ]
     bound = {
@@ -114,14 +158,24 @@ def plan(ctx: Context, *, env: Environment, version: int | None, instance_type: 
         "instance_type": instance_type,
         "template": source.template().digest,
         "monitor": source.code().digest,
+        "canary": str(share),
+        "scale_on": scale_on or "",
+        "dry_run": str(dry_run),
     }
-    return Plan(f"deploy detector v{package.version} to {env}", facts, bound)
+    what = "show what deploying detector v{} to {} would change" if dry_run else "deploy detector v{} to {}"
+    return Plan(what.format(package.version, env), facts, bound)
+
+
+def traffic(share: int) -> str:
+    """How a new model takes over, in words."""
+    minutes = "ten minutes of quiet alarms"
+    return f"{share} % first, the rest after {minutes}; back by itself otherwise" if share else "all of it at once"
 
 
 @command(
     "deployment create",
     allowed=CHANGERS,
-    needs=CREATE,
+    needs=[*CREATE, *PREVIEW],
     changes=True,
     audience=Audience.CHANNEL,
     approval=Approval("ml-engineer", when=in_prod),
@@ -138,26 +192,48 @@ def create(
         Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000)),
         Known("version"),
     ] = None,
-    instance_type: Annotated[str, Parameter(help="Instance type of the endpoint")] = deployment.INSTANCE_TYPE,
+    instance_type: Annotated[
+        str, Parameter(help="Instance type of the endpoint; in dev also `serverless`")
+    ] = deployment.INSTANCE_TYPE,
+    canary: Annotated[
+        int | None,
+        Parameter(help="Percent that gets traffic first, 0 for all at once", validator=Between(0, canaries.LARGEST)),
+    ] = None,
+    scale_on: Annotated[
+        ScaleOn | None, Parameter(help="Scale on requests at once, or a minute where SageMaker lacks that metric")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(help="Show CloudFormation's change set and change nothing")] = False,
     yes: Yes = False,
 ) -> Reply:
     """Deploy a model version to the environment's endpoint; prod needs an approval."""
     cloudformation = ctx.client("cloudformation")
-    deployment.changeable(cloudformation, ctx.names, env)
-    package = _package(ctx, env, version)
+    existing = deployment.changeable(cloudformation, ctx.names, env)
+    package = deployable(ctx, env, version)
     if env != "dev" and not package.metadata.get("approval"):
         raise Refused(
             f"Version {package.version} did not come to {env} by an approved promotion.",
             f"`registry request <version> --to {env}` asks for one.",
         )
+    registry.verify(ctx.client("s3"), package)
+    share = canaries.chosen(env, scaling.now(existing.parameters if existing else {}, env), canary)
+    if share and existing is not None and existing.digest != package.digest:
+        canaries.ready(ctx.client("cloudwatch"), existing, _alarms(ctx, existing))
     url = deployment.publish_template(ctx.client("s3"), ctx.names, env)
     code = deployment.publish_code(ctx.client("s3"), ctx.names, env)
+    given = deployment.parameters(
+        ctx.names, env, package, instance_type, code=code, monitor=ctx.monitor, canary=share, scale_on=scale_on
+    )
+    if dry_run:
+        chosen = {"canary": canary, "scale-on": scale_on}
+        options = "".join(f" --{name} {value}" for name, value in chosen.items() if value is not None)
+        line = f"deployment create --env {env} --version {package.version} --instance-type {instance_type}{options}"
+        return preview.shown(ctx, env, existing, package, given, template_url=url, line=line)
     stack_id, done = deployment.deploy(
         cloudformation,
         ctx.names,
         env,
         template_url=url,
-        parameters=deployment.parameters(ctx.names, env, package, instance_type, code=code, monitor=ctx.monitor),
+        parameters=given,
         token=ctx.token,
     )
     name = ctx.names.stack(env)
@@ -165,6 +241,7 @@ def create(
         Fact("Model", f"v{package.version}"),
         Fact("Digest", short_digest(package.digest)),
         Fact("Instance", instance_type),
+        *([Fact("Traffic", traffic(share))] if share and existing is not None else []),
     ]
     by: list[Inline] = ["started by ", Mention(ctx.person.user), " · ", Code(name)]
     if done == "unchanged":
@@ -172,16 +249,17 @@ def create(
             title=f"{name} already serves v{package.version}",
             context=by,
             facts=facts,
-            actions=_when_serving(env),
+            actions=deployed.when_serving(env),
             environment=env,
         )
     return Reply(
         title=f"Deploying detector v{package.version} to {env}",
         context=by,
+        text=UNWATCHED if instance_type == deployment.SERVERLESS else "",
         facts=facts,
         actions=[Action("Status", f"deployment status --env {env}")],
         environment=env,
-        slot=slot(stack_id),
+        slot=deployed.slot(stack_id),
         follow=Follow("deployment", stack_id),
     )
 
@@ -197,7 +275,7 @@ def status(ctx: Context, *, env: Env = "dev") -> Reply:
             actions=[Action(f"Deploy to {env}", f"deployment create --env {env}", style="primary")],
             environment=env,
         )
-    return replace(_shown(ctx, stack, env), audience=Audience.PERSON, slot=None)
+    return replace(deployed.shown(ctx, stack, env), audience=Audience.PERSON, slot=None)
 
 
 def _plan_delete(ctx: Context, *, env: Environment, yes: bool) -> Plan:
@@ -234,9 +312,15 @@ def delete(ctx: Context, *, env: Env, yes: Yes = False) -> Reply:
         context=["started by ", Mention(ctx.person.user), " · ", Code(stack.name)],
         text="Registered models stay; a new deployment brings the endpoint back.",
         environment=env,
-        slot=slot(stack.id),
+        slot=deployed.slot(stack.id),
         follow=Follow("deployment", stack.id),
     )
+
+
+def _alarms(ctx: Context, stack: Stack) -> set[str]:
+    """The alarms that a stack says it has made."""
+    found = deployment.parts(ctx.client("cloudformation"), stack.id)
+    return {name for kind, name, status in found if kind == "AWS::CloudWatch::Alarm" and status.endswith("_COMPLETE")}
 
 
 def _existing(ctx: Context, env: Environment) -> Stack:
@@ -244,94 +328,3 @@ def _existing(ctx: Context, env: Environment) -> Stack:
     if stack is None or stack.gone:
         raise NotFound("deployment in environment", env, advice=f"`deployment create --env {env}` makes one.")
     return stack
-
-
-def deployment_live(ctx: Context, stack: str) -> tuple[Reply, bool]:
-    """The message of a deployment (by stack ARN) as it is now, and whether it has come to rest.
-
-    Raises NotFound when the stack never existed.
-    """
-    found = deployment.find(ctx.client("cloudformation"), stack)
-    if found is None:
-        raise NotFound("stack", stack)
-    return _shown(ctx, found, _environment(found.name)), not found.busy
-
-
-def version(ctx: Context, stack: Stack, env: Environment) -> str:
-    """What is deployed, as people call it: `v3`; by its digest when no registered version has it."""
-    if stack.version is not None:
-        return f"v{stack.version}"
-    package = registry.with_digest(ctx.client("sagemaker"), ctx.names, env, stack.digest)
-    return f"v{package.version}" if package is not None else short_digest(stack.digest)
-
-
-def slot(stack_id: str) -> str:
-    """The message in which a deployment is shown: one for each life of a stack."""
-    return f"deployment-{stack_id.rsplit('/', 1)[-1]}"
-
-
-def _shown(ctx: Context, stack: Stack, env: Environment) -> Reply:
-    cloudformation = ctx.client("cloudformation")
-    endpoint = None if stack.gone else deployment.endpoint_status(ctx.client("sagemaker"), stack.name)
-    state, reason = endpoint or ("none", "")
-    # CloudFormation's reason, which quotes the endpoint's; the endpoint's own where no stack has failed.
-    failure = deployment.first_failure(cloudformation, stack.id) if stack.failed else "" if stack.busy else reason
-    return Reply(
-        title=f"{stack.name}: {_words(stack)}",
-        outcome=Outcome.ERROR if stack.failed else Outcome.OK,
-        context=["stack ", Code(stack.status), " · endpoint ", Code(state)],
-        text="The change was taken back: what served before serves on." if "UPDATE_ROLLBACK" in stack.status else "",
-        steps=[_step(row) for row in deployment.resources(cloudformation, stack.id)],
-        facts=[
-            Fact("Model", version(ctx, stack, env)),
-            Fact("Digest", short_digest(stack.digest)),
-            Fact("Instance", stack.parameters.get("InstanceType", "unknown")),
-            *spent.of_endpoint(ctx, stack.name),
-        ],
-        quote=failure,
-        actions=_actions(stack, env),
-        environment=env,
-        audience=Audience.CHANNEL,
-        slot=slot(stack.id),
-    )
-
-
-def _words(stack: Stack) -> str:
-    if stack.gone:
-        return "deleted"
-    if stack.busy:
-        verbs = {"CREATE": "being created", "UPDATE": "being updated", "DELETE": "being deleted"}
-        return "being rolled back" if "ROLLBACK" in stack.status else verbs[stack.status.split("_")[0]]
-    if stack.status == "UPDATE_ROLLBACK_COMPLETE":
-        return "the update failed and was rolled back"
-    return f"failed: {stack.status}" if stack.failed else "in service"
-
-
-def _step(row: Resource) -> Step:
-    states: dict[str, StepState] = {"COMPLETE": "done", "IN_PROGRESS": "running", "FAILED": "failed"}
-    kind = row.kind.removeprefix("AWS::").replace("::", " ")
-    verb, _, ending = row.status.partition("_")
-    state: StepState = next((state for word, state in states.items() if ending.endswith(word)), "waiting")
-    return Step(row.name, state, f"{kind} · {verb.lower()} {ending.replace('_', ' ').lower()}")
-
-
-def _actions(stack: Stack, env: Environment) -> list[Action]:
-    if stack.gone:
-        return [Action("Deploy again", f"deployment create --env {env}")]
-    if stack.busy:
-        return [Action("Status", f"deployment status --env {env}")]
-    remove = Action("Delete…", f"deployment delete --env {env}", style="danger")
-    if stack.failed and stack.status != "UPDATE_ROLLBACK_COMPLETE":
-        return [remove]
-    return [*_when_serving(env), remove]
-
-
-def _when_serving(env: Environment) -> list[Action]:
-    return [
-        Action("Predict on a photo", f"deployment predict --env {env}", style="primary"),
-        Action("Status", f"deployment status --env {env}"),
-    ]
-
-
-def _environment(stack_name: str) -> Environment:
-    return next(env for env in ENVIRONMENTS if stack_name.split("-")[1] == env)

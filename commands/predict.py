@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from commands.command import Context, Need, command
-from commands.deployment import version
+from commands.deployed import version
 from commands.drawing import annotate
 from commands.model_report import DESCRIBE, LIST
 from commands.reply import Action, Audience, Code, Fact, Inline, Mention, Picture, Reply, Table

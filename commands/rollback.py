@@ -26,7 +26,8 @@ def _stack(ctx: Context, env: Environment) -> Stack:
 def _plan(ctx: Context, *, env: Environment, yes: bool) -> Plan:
     stack = _stack(ctx, env)
     package, since = rollback.previous(ctx.client("cloudformation"), ctx.client("sagemaker"), ctx.names, env, stack)
-    plan = deploying.plan(ctx, env=env, version=package.version, instance_type=_instance(stack))
+    # All at once: what serves now may be what is wrong, and a canary would leave it half of the traffic.
+    plan = deploying.plan(ctx, env=env, version=package.version, instance_type=stack.instance_type, canary=0)
     back = Fact("Goes back to", f"v{package.version}, {short_digest(package.digest)}, deployed here {day(since)}")
     return Plan(
         f"roll {env} back to detector v{package.version}",
@@ -53,13 +54,9 @@ def rollback_(ctx: Context, *, env: Env = "dev", yes: Yes = False) -> Reply:
     """Deploy the approved version again that was deployed before; prod needs an approval."""
     stack = _stack(ctx, env)
     package, since = rollback.previous(ctx.client("cloudformation"), ctx.client("sagemaker"), ctx.names, env, stack)
-    reply = deploying.create(ctx, env=env, version=package.version, instance_type=_instance(stack))
+    reply = deploying.create(ctx, env=env, version=package.version, instance_type=stack.instance_type, canary=0)
     return replace(
         reply,
         title=f"Rolling {env} back to detector v{package.version}",
         text=["It was deployed here ", Moment(since.timestamp()), f" and replaces {short_digest(stack.digest)}."],
     )
-
-
-def _instance(stack: Stack) -> str:
-    return stack.parameters.get("InstanceType", deployment.INSTANCE_TYPE)

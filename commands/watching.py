@@ -9,7 +9,7 @@ from typing import Annotated
 from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
-from commands import deployment as deploying
+from commands import deployed
 from commands.arguments import Known
 from commands.command import Context, Need, Plan, Spend, Use
 from commands.deployment import STACK
@@ -160,7 +160,7 @@ def change(ctx: Context, env: Environment, changes: Mapping[str, str]) -> Reply:
         title=f"Changing how {name} is watched",
         context=["asked by ", Mention(ctx.person.user), " · ", Code(name)],
         environment=env,
-        slot=deploying.slot(stack_id),
+        slot=deployed.slot(stack_id),
         follow=Follow("deployment", stack_id),
     )
 

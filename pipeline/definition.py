@@ -24,6 +24,7 @@ from typing import Any
 from pipeline import card
 from pipeline.explaining.config import ANALYSIS, INSTANCE, RESULT
 from pipeline.names import PROJECT, Environment, Names
+from pipeline.serving import bodies
 
 Json = dict[str, Any]
 ML = "/opt/ml"
@@ -206,7 +207,7 @@ class _Builder:
             "ModelPackageDescription": "YOLO11n detector for drone imagery",
             "InferenceSpecification": {
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
-                "SupportedContentTypes": ["image/jpeg", "image/png"],
+                "SupportedContentTypes": list(bodies.TYPES),
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },

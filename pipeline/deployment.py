@@ -13,13 +13,17 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
-from pipeline import definition, source
+from pipeline import definition, scaling, source
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Monitor, Names
 from pipeline.registry import Package
+from pipeline.scaling import ScaleOn
 
 INSTANCE_TYPE = "ml.m5.large"
 """Of an endpoint, when nobody says otherwise."""
+SERVERLESS = "serverless"
+"""Instead of an instance type, in dev: nothing runs until somebody asks. It captures nothing (SageMaker cannot), so
+nobody watches it for drift."""
 
 CAPTURED: Mapping[Environment, int] = MappingProxyType({"dev": 100, "staging": 100, "prod": 20})
 """Percent of the requests that are kept for the monitor. A window needs 200 of them to be called drift: production has
@@ -30,7 +34,8 @@ ACCEPTED = "/baselines/"
 """In the address of a baseline that people have accepted (`pipeline.baselines`)."""
 
 _GONE = frozenset({"DELETE_COMPLETE"})
-_DEAD = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED"})
+_DEAD = frozenset({"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "REVIEW_IN_PROGRESS"})
+_STUCK = frozenset({"UPDATE_ROLLBACK_FAILED"})
 
 
 @dataclass(frozen=True)
@@ -56,9 +61,19 @@ class Stack:
         return int(ending) if ending.isdecimal() else None
 
     @property
+    def instance_type(self) -> str:
+        """What its endpoint runs on."""
+        return self.parameters.get("InstanceType") or INSTANCE_TYPE
+
+    @property
     def busy(self) -> bool:
-        """Whether CloudFormation is still working on it."""
-        return self.status.endswith("_IN_PROGRESS")
+        """Whether CloudFormation is still working on it. One that was only ever previewed waits for nobody."""
+        return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
+
+    @property
+    def stuck(self) -> bool:
+        """Whether taking a change back has failed as well: nothing can be changed before that is finished."""
+        return self.status in _STUCK
 
     @property
     def failed(self) -> bool:
@@ -109,13 +124,16 @@ def parameters(
     *,
     code: str,
     monitor: Monitor | None = None,
+    canary: int = 0,
+    scale_on: ScaleOn | None = None,
 ) -> dict[str, str]:
     """What the template is given to deploy one registered version, watched by the monitor in `code` (`s3://` address).
 
-    Without `monitor` an update keeps the kind that the stack has. Raises BadInput for an instance type that the model
-    was not registered for.
+    Without `monitor` an update keeps the kind that the stack has, and without `scale_on` what it scales on. `canary` is
+    the percentage of the new instances that get traffic first. Raises BadInput for an instance type that the model was
+    not registered for.
     """
-    runs_on(package, instance_type)
+    runs_on(package, instance_type, env)
     return {
         "EnvironmentName": env,
         "EndpointName": names.stack(env),
@@ -130,12 +148,21 @@ def parameters(
         "CapturePercent": str(CAPTURED[env]),
         "CodeUri": code,
         **{f"Baseline{kind}": uri for kind, uri in baseline(package).items()},
+        "CanaryPercent": str(canary),
         **({"Monitor": monitor} if monitor else {}),
+        **({"ScaleOn": scale_on} if scale_on else {}),
     }
 
 
-def runs_on(package: Package, instance_type: str) -> None:
-    """Raise BadInput for an instance type that the model was not registered for."""
+def runs_on(package: Package, instance_type: str, env: Environment) -> None:
+    """Raise BadInput for an instance type that the model was not registered for, Refused for one not for `env`."""
+    if instance_type == SERVERLESS:
+        if env != "dev":
+            raise Refused(
+                f"{env} is watched, and a serverless endpoint captures nothing that could be watched.",
+                "Choose an instance type; serverless is for dev.",
+            )
+        return
     allowed = package.inference.get("SupportedRealtimeInferenceInstanceTypes") or [instance_type]
     if instance_type not in allowed:
         raise BadInput(f"The model does not run on {instance_type!r}.", f"Instance types: {', '.join(allowed)}.")
@@ -177,6 +204,11 @@ def changeable(cloudformation: Any, names: Names, env: Environment) -> Stack | N
         raise Refused(
             f"{existing.name} is busy: {existing.status}.", f"`deployment status --env {env}` shows when it is done."
         )
+    if existing.stuck:
+        raise Refused(
+            f"{existing.name} is stuck half-way: taking its last change back failed too ({existing.status}).",
+            f"`deployment recover --env {env}` tries that again, once what it says is put right.",
+        )
     if existing.status in _DEAD:
         raise Refused(
             f"{existing.name} is left over from a deployment that failed: {existing.status}.",
@@ -199,8 +231,16 @@ def deploy(
     Raises Refused for a change that cannot be made now (see `changeable`) or that CloudFormation could not make.
     """
     existing = changeable(cloudformation, names, env)
-    given = parameters if existing is None else _kept(existing, _same_model(existing, env, parameters))
+    given = prepared(existing, env, parameters)
     return _put(cloudformation, names, env, existing, given, template_url, token)
+
+
+def prepared(existing: Stack | None, env: Environment, parameters: Mapping[str, str]) -> dict[str, str]:
+    """All parameters of a deployment: what is given, and what a stack that exists keeps. Raises Refused."""
+    before = existing.parameters if existing else {}
+    same = existing is not None and existing.digest == parameters["Digest"]
+    given = parameters if existing is None else _kept(existing, _same_model(existing, env, parameters))
+    return {**given, **scaling.for_deployment(env, before, parameters, same_model=same)}
 
 
 def change(
@@ -219,7 +259,9 @@ def change(
     existing = changeable(cloudformation, names, env)
     if existing is None:
         raise NotFound("deployment in environment", env, advice=f"`deployment create --env {env}` makes one.")
-    return _put(cloudformation, names, env, existing, {**existing.parameters, **changes}, template_url, token)
+    scaled = scaling.for_deployment(env, existing.parameters, changes, same_model=True)
+    given = {**existing.parameters, **changes, **scaled}
+    return _put(cloudformation, names, env, existing, given, template_url, token)
 
 
 def _put(
@@ -239,31 +281,38 @@ def _put(
         "Tags": definition.tags(env),
         "ClientRequestToken": token,
     }
-    if existing is None:
-        return str(cloudformation.create_stack(**request)["StackId"]), "created"
     try:
+        if existing is None:
+            return str(cloudformation.create_stack(**request)["StackId"]), "created"
         return str(cloudformation.update_stack(**request)["StackId"]), "updated"
     except ClientError as error:
-        if "No updates are to be performed" in error.response["Error"]["Message"]:
+        code, words = error.response["Error"]["Code"], error.response["Error"]["Message"]
+        if existing is not None and "No updates are to be performed" in words:
             return existing.id, "unchanged"
+        if code == "AlreadyExistsException" or "_IN_PROGRESS state" in words:
+            raise Refused(
+                f"Somebody else began to change {names.stack(env)} in the same moment.",
+                f"`deployment status --env {env}` shows what they do; try again when it is done.",
+            ) from error
         raise
 
 
 def _same_model(existing: Stack, env: Environment, parameters: Mapping[str, str]) -> Mapping[str, str]:
     """Resources are named after the model's digest and CloudFormation cannot replace what has a name of its own.
 
-    So the same model keeps its address (the bytes are the same) and the share of requests that is kept, and cannot
-    change its instance type in place.
+    So the same model keeps its address (the bytes are the same), the share of requests that is kept, and how it took
+    over. No model changes the instance type: AWS refuses that while an endpoint scales (SageMaker developer guide,
+    "Update endpoints that use auto scaling").
     """
-    if existing.digest != parameters["Digest"]:
-        return parameters
     before = existing.parameters.get("InstanceType", "")
     if before != parameters["InstanceType"]:
         raise Refused(
-            f"{existing.name} already serves this model on {before}; the type of a running model cannot be changed.",
-            f"Deploy another version, or `deployment delete --env {env}` first.",
+            f"{existing.name} runs on {before}; an endpoint that scales cannot change its instance type.",
+            f"Say `--instance-type {before}`, or `deployment delete --env {env}` first.",
         )
-    fixed = ("ModelDataUrl", "CapturePercent")
+    if existing.digest != parameters["Digest"]:
+        return parameters
+    fixed = ("ModelDataUrl", "CapturePercent", "CanaryPercent", "BakeSeconds")
     return {**parameters, **{name: existing.parameters[name] for name in fixed if name in existing.parameters}}
 
 
@@ -281,6 +330,13 @@ def _kept(existing: Stack, parameters: Mapping[str, str]) -> Mapping[str, str]:
 def delete(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:
     """Start deleting the environment's stack, with the deploy role."""
     cloudformation.delete_stack(
+        StackName=names.stack(env), RoleARN=names.role(f"{env}-deploy"), ClientRequestToken=token
+    )
+
+
+def recover(cloudformation: Any, names: Names, env: Environment, *, token: str) -> None:
+    """Go on taking back the change of a stack that is stuck, with the deploy role."""
+    cloudformation.continue_update_rollback(
         StackName=names.stack(env), RoleARN=names.role(f"{env}-deploy"), ClientRequestToken=token
     )
 
@@ -324,12 +380,22 @@ def first_failure(cloudformation: Any, stack_id: str) -> str:
     return reason
 
 
-def endpoint_status(sagemaker: Any, name: str) -> tuple[str, str] | None:
-    """Status of an endpoint (`InService`, `Creating`, …) and why it failed; None when it does not exist."""
+@dataclass(frozen=True)
+class EndpointNow:
+    """An endpoint's status (`InService`, `Creating`, …), why it failed, and how many instances it has now."""
+
+    status: str
+    reason: str
+    instances: int
+
+
+def endpoint_now(sagemaker: Any, name: str) -> EndpointNow | None:
+    """How an endpoint stands; None when it does not exist."""
     try:
         found = sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationException" and "find" in error.response["Error"]["Message"]:
             return None
         raise
-    return str(found["EndpointStatus"]), str(found.get("FailureReason", ""))
+    count = sum(int(each.get("CurrentInstanceCount") or 0) for each in found.get("ProductionVariants", ()))
+    return EndpointNow(str(found["EndpointStatus"]), str(found.get("FailureReason", "")), count)

@@ -25,7 +25,11 @@ _LOOK_BACK = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """What programs write to colour a terminal; on a page it would be noise."""
 
-_LOG_GROUPS = {"training-job": "/aws/sagemaker/TrainingJobs", "processing-job": "/aws/sagemaker/ProcessingJobs"}
+_LOG_GROUPS = {
+    "training-job": "/aws/sagemaker/TrainingJobs",
+    "processing-job": "/aws/sagemaker/ProcessingJobs",
+    "transform-job": "/aws/sagemaker/TransformJobs",
+}
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def ready(sagemaker: Any, cloudformation: Any, names: Names, env: Environment) -
     Raises NotFound when nothing is deployed and Unavailable while it is being created or has failed.
     """
     name = names.stack(env)
-    status, reason = deployment.endpoint_status(sagemaker, name) or ("", "")
+    found = deployment.endpoint_now(sagemaker, name)
+    status, reason = (found.status, found.reason) if found else ("", "")
     if not status:
         stack = deployment.find(cloudformation, name)
         if stack is None or stack.status != "CREATE_IN_PROGRESS":

@@ -220,15 +220,33 @@ def copy_verified(s3: Any, source: str, digest: str, *, bucket: str, key: str) -
     place = urlsplit(source)
     origin = {"Bucket": place.netloc, "Key": place.path.lstrip("/")}
     read = s3.get_object(**origin)
-    seen = hashlib.sha256()
-    for chunk in read["Body"].iter_chunks(_CHUNK):
-        seen.update(chunk)
-    if seen.hexdigest() != digest:
+    seen = _digest(read)
+    if seen != digest:
         raise Refused(
-            f"The artifact is not the registered model: its sha256 is {seen.hexdigest()[:12]}, not {digest[:12]}.",
+            f"The artifact is not the registered model: its sha256 is {seen[:12]}, not {digest[:12]}.",
             "Nothing was copied. Train again with `pipeline run` and promote the new version.",
         )
     s3.copy_object(Bucket=bucket, Key=key, CopySource=origin, CopySourceIfMatch=read["ETag"])
+
+
+def verify(s3: Any, package: Package) -> None:
+    """Read a version's artifact and compare its sha256. Raises Refused when it is gone or not what was registered."""
+    place = urlsplit(package.model)
+    content_tag(s3, package.model)
+    seen = _digest(s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/")))
+    if seen != package.digest:
+        raise Refused(
+            f"The artifact of v{package.version} is not the registered model: its sha256 is {seen[:12]}, "
+            f"not {package.digest[:12]}.",
+            "Somebody has written over it. Train again with `pipeline run`, or deploy another version.",
+        )
+
+
+def _digest(read: Mapping[str, Any]) -> str:
+    seen = hashlib.sha256()
+    for chunk in read["Body"].iter_chunks(_CHUNK):
+        seen.update(chunk)
+    return seen.hexdigest()
 
 
 def content_tag(s3: Any, uri: str) -> str:

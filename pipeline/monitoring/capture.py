@@ -52,10 +52,10 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def records(lines: Iterable[bytes]) -> Iterator[Record | Malformed]:
-    """What each line says."""
+    """What each line says: a record for each picture that was answered."""
     for line in lines:
         try:
-            yield _record(line)
+            yield from _records(line)
         except _Unreadable as error:
             yield Malformed(str(error))
 
@@ -92,7 +92,7 @@ class _Unreadable(Exception):
     """Why a line is no record."""
 
 
-def _record(line: bytes) -> Record:
+def _records(line: bytes) -> list[Record]:
     whole = _object(line, "a line is not JSON")
     data, about = whole.get("captureData"), whole.get("eventMetadata")
     if not isinstance(data, dict) or not isinstance(about, dict):
@@ -102,20 +102,24 @@ def _record(line: bytes) -> Record:
     except (ValueError, OverflowError):
         raise _Unreadable("inferenceTime is not a time") from None
     answer = _answer(data.get("endpointOutput"))
-    image, prediction = answer.get("features"), answer.get("prediction")
+    event = str(about.get("eventId", ""))
+    inference = str(about.get("inferenceId") or event)
+    several = answer.get("answers")
+    if not isinstance(several, list):
+        return [_record(answer, at, event, inference)]
+    # Of several pictures each is named after its place, from 1 on.
+    return [
+        _record(each, at, f"{event}#{place}", f"{inference}#{place}") for place, each in enumerate(several, start=1)
+    ]
+
+
+def _record(answer: Any, at: datetime, event: str, inference: str) -> Record:
+    image, prediction = (answer.get(name) if isinstance(answer, dict) else None for name in ("features", "prediction"))
     if not isinstance(image, dict) or not isinstance(prediction, dict):
         raise _Unreadable("the answer has no features")
     model = answer.get("model")
     digest = model.get("digest") if isinstance(model, dict) else None
-    event = str(about.get("eventId", ""))
-    return Record(
-        at,
-        event,
-        str(about.get("inferenceId") or event),
-        image | prediction,
-        digest if isinstance(digest, str) else "",
-        answer,
-    )
+    return Record(at, event, inference, image | prediction, digest if isinstance(digest, str) else "", answer)
 
 
 def _answer(output: object) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """SageMaker's serving contract: `GET /ping`, `POST /invocations`; `python3 -m pipeline.serving.server`.
 
+What may be sent is in `bodies`. Several pictures are answered as `{"answers": [...]}`, in their order; one that is no
+picture refuses the request.
 An answer holds the objects found and, for the monitor that reads captured answers, numbers of the picture (`features`)
 and of the prediction (`prediction`): `pipeline.monitoring.features`.
 The model lies in `$ML_ROOT/model` (default `/opt/ml`); the port is SAGEMAKER_BIND_TO_PORT (default 8080).
@@ -21,6 +23,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import BadInput
+from pipeline.serving.bodies import TYPES, named, pictures
 
 if TYPE_CHECKING:
     from pipeline.serving.detector import Detector
@@ -29,7 +32,6 @@ LARGEST = 6_291_456
 """Bytes of a request body: InvokeEndpoint's own limit (service model of SageMaker Runtime)."""
 PIXELS = 1 << 26
 """Largest picture to decode, 67 million pixels: a small file may claim to be a huge one."""
-TYPES = ("image/jpeg", "image/png")
 IDLE_SECONDS = 75
 DIGITS = 6
 
@@ -72,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, None)
 
     def do_POST(self) -> None:
-        """Detect objects in the picture that is the body."""
+        """Detect objects in the picture or pictures of the body."""
         body = self._body()
         if body is None:
             return
@@ -85,25 +87,41 @@ class Handler(BaseHTTPRequestHandler):
         elif self.server.detector is None:
             self._answer(503, {"error": "The model is still being loaded."})
         else:
-            self._detect(self.server.detector, body)
+            self._detect(self.server.detector, kind, body)
 
-    def _detect(self, detector: Detector, body: bytes) -> None:
+    def _detect(self, detector: Detector, kind: str, body: bytes) -> None:
+        try:
+            sent, several = pictures(kind, body)
+            answers = []
+            for place, data in enumerate(sent):
+                try:
+                    answers.append(self._seen(detector, data))
+                except BadInput as error:
+                    if not several:
+                        raise
+                    raise BadInput(f"{named(place, len(sent))}: {error.message}", error.advice) from error
+        except BadInput as error:
+            self._answer(400, {"error": f"{error.message} {error.advice}"})
+        except Exception as error:  # noqa: BLE001 (whatever it is: the caller is told, and an alarm counts it)
+            say("error", message=f"{type(error).__name__}: {error}")
+            self._answer(500, {"error": f"The model failed on this picture: {type(error).__name__}: {error}"})
+        else:
+            self._answer(200, {"answers": answers} if several else answers[0])
+
+    def _seen(self, detector: Detector, data: bytes) -> dict[str, Any]:
+        """The answer about one picture. Raises BadInput when it is none."""
         began = time.perf_counter()
         from pipeline.monitoring.features import image_features, prediction_features
         from pipeline.serving.detector import decode
 
-        try:
-            picture = decode(body)
-        except BadInput as error:
-            self._answer(400, {"error": f"{error.message} {error.advice}"})
-            return
+        picture = decode(data)
         found = detector.detect(picture)
         detections = [
             {"class": item.name, "confidence": round(item.confidence, 4), "box": [round(edge, 1) for edge in item.box]}
             for item in found
         ]
         height, width = picture.shape[:2]
-        answer = {
+        return {
             "image": {"width": width, "height": height},
             "detections": detections,
             "features": _rounded(image_features(picture)),
@@ -111,7 +129,6 @@ class Handler(BaseHTTPRequestHandler):
             "model": {"digest": self.server.digest},
             "milliseconds": round((time.perf_counter() - began) * 1000, 1),
         }
-        self._answer(200, answer)
 
     def _body(self) -> bytes | None:
         """The body, or None after an error was answered and the connection is to be closed (the body is unread)."""

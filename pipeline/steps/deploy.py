@@ -43,14 +43,14 @@ def serve(container: Container, log: RunLog) -> str:
     try:
         clear(cloudformation, names, env, f"clear-{container.setting('EXECUTION_ID')}")
         package = registry.load(boto3.client("sagemaker"), names, env, int(arn.rpartition("/")[2]))
+        now = deployment.find(cloudformation, names.stack(env))
+        instance_type = deployment.INSTANCE_TYPE if now is None or now.gone else now.instance_type
         stack, how = deployment.deploy(
             cloudformation,
             names,
             env,
             template_url=container.setting("TEMPLATE_URL"),
-            parameters=deployment.parameters(
-                names, env, package, deployment.INSTANCE_TYPE, code=container.setting("CODE_URI")
-            ),
+            parameters=deployment.parameters(names, env, package, instance_type, code=container.setting("CODE_URI")),
             token=f"deploy-{container.setting('EXECUTION_ID')}",
         )
         say("deploying", stack=names.stack(env), how=how, digest=package.digest)

@@ -36,8 +36,9 @@ class Place:
     region: str
 
     def arn(self, service: str, resource: str) -> str:
-        """An ARN of this account and region; IAM and Budgets have no region."""
-        region = "" if service in ("iam", "budgets") else self.region
+        """An ARN of this account and region; IAM, Budgets and dashboards have no region."""
+        nowhere = service in ("iam", "budgets") or resource.startswith("dashboard/")
+        region = "" if nowhere else self.region
         return f"arn:aws:{service}:{region}:{self.account}:{resource}"
 
 
@@ -165,7 +166,7 @@ _SAGEMAKER = {
     ),
     **_ops(("*",), "ListMonitoringSchedules", "ListMonitoringExecutions"),
     **_ops(("*",), "ListPipelines", "ListTrainingJobs", "ListProcessingJobs", "ListModels", "ListEndpoints"),
-    **_ops(("transform-job/{TransformJobName}",), "DescribeTransformJob"),
+    **_ops(("transform-job/{TransformJobName}",), "CreateTransformJob", "DescribeTransformJob", "StopTransformJob"),
     **_ops(("*",), "ListTransformJobs"),
     **_ops(("*",), "ListEndpointConfigs", "ListModelPackages", "ListModelPackageGroups", "Search"),
 }
@@ -181,6 +182,15 @@ _CLOUDFORMATION = {
     **_ops((*_STACK, "{ChangeSetName}"), "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet"),
     **_ops(("*",), "ListStacks", "ValidateTemplate", "ListExports", "ListImports"),
 }
+
+_STACKS = _table("cloudformation", _CLOUDFORMATION)
+
+
+def _cloudformation(operation: str, params: Params, place: Place) -> list[Need] | None:
+    """A change set is its stack's, where that is named; else it is named by its own ARN."""
+    named = {name: value for name, value in params.items() if name != "ChangeSetName" or not params.get("StackName")}
+    return _STACKS(operation, named, place)
+
 
 _ROLE = ("role/{RoleName}",)
 _POLICY = ("{PolicyArn}",)
@@ -236,6 +246,9 @@ _CLOUDWATCH = {
     **_ops(("alarm:{AlarmName}",), "PutMetricAlarm", "SetAlarmState"),
     **_ops(("alarm:*",), "DescribeAlarms", "DescribeAlarmHistory"),
     "DeleteAlarms": ("alarm:{AlarmNames}",),
+    **_ops(("dashboard/{DashboardName}",), "PutDashboard", "GetDashboard"),
+    "DeleteDashboards": ("dashboard/{DashboardNames}",),
+    **_ops(("{ResourceARN}",), "TagResource", "UntagResource", "ListTagsForResource"),
 }
 
 _SCHEDULE = ("schedule/{GroupName}/{Name}",)
@@ -255,6 +268,39 @@ _SCALING = {
     **_ops(_SCALING_TARGET, "DeleteScalingPolicy", "TagResource", "UntagResource", "ListTagsForResource"),
     **_ops(("*",), "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScalingActivities"),
 }
+_SCALES = _table("application-autoscaling", _SCALING)
+_SCALING_ROLE = (
+    "role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+_TRACKING_ALARMS = {
+    "PutScalingPolicy": ("PutMetricAlarm", "DescribeAlarms"),
+    "DeleteScalingPolicy": ("DeleteAlarms", "DescribeAlarms"),
+}
+
+
+def _scaling(operation: str, params: Params, place: Place) -> list[Need] | None:
+    """Its own action, whose ARN nobody can know, and what it takes of the services behind it.
+
+    Source: SageMaker developer guide, "Auto scaling prerequisites". There the rights to the endpoint and the alarms are
+    listed as the caller's; here they are the only wall between one endpoint's scaling and another's. On AWS the role
+    for the service is made once; here every registration asks for it.
+    """
+    found = _SCALES(operation, params, place)
+    if found is None:
+        return None
+    resource = str(params.get("ResourceId") or "")
+    if operation == "RegisterScalableTarget":
+        endpoint = place.arn("sagemaker", "/".join(resource.split("/")[:2]))
+        found += [
+            Need(f"sagemaker:{each}", endpoint) for each in ("DescribeEndpoint", "UpdateEndpointWeightsAndCapacities")
+        ]
+        found.append(Need("iam:CreateServiceLinkedRole", place.arn("iam", _SCALING_ROLE)))
+    for each in _TRACKING_ALARMS.get(operation, ()):
+        name = "*" if each == "DescribeAlarms" else f"TargetTracking-{resource}-*"
+        found.append(Need(f"cloudwatch:{each}", place.arn("cloudwatch", f"alarm:{name}")))
+    return found
+
 
 _QUEUE_ACTIONS = {
     **{name: name for name in ("CreateQueue", "DeleteQueue", "GetQueueUrl", "GetQueueAttributes", "PurgeQueue")},
@@ -385,10 +431,10 @@ def _s3(operation: str, params: Params, place: Place) -> list[Need] | None:
 
 
 _RULES: dict[str, Callable[[str, Params, Place], list[Need] | None]] = {
-    "application-autoscaling": _table("application-autoscaling", _SCALING),
+    "application-autoscaling": _scaling,
     "budgets": _budgets,
     "ce": _ce,
-    "cloudformation": _table("cloudformation", _CLOUDFORMATION),
+    "cloudformation": _cloudformation,
     "cloudtrail": _table("cloudtrail", _CLOUDTRAIL),
     "cloudwatch": _table("cloudwatch", _CLOUDWATCH),
     "events": _table("events", _EVENTS),

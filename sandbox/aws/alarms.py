@@ -1,7 +1,8 @@
 """CloudWatch alarms: they begin without data, are looked at every minute and when data come, and are heard of.
 
 Whatever changes an alarm's state, its metric or SetAlarmState, is told on EventBridge and kept in its history. As in
-AWS, a state that was set by hand lasts until the next look. Composite alarms, metric math and actions do not exist.
+AWS, a state that was set by hand lasts until the next look. Composite alarms, metric math and actions do not exist;
+what listens to an alarm (a scaling policy, a canary) reads its state.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from sandbox.aws.errors import AwsError
-from sandbox.aws.evaluation import OPERATORS, STATISTICS, Finding, Rule, assess
+from sandbox.aws.evaluation import OPERATORS, Finding, Rule, assess, is_statistic
 from sandbox.aws.metrics import key
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 FIRST = "INSUFFICIENT_DATA"
 REMEMBERED = 1000
 """Entries of the history, of all alarms together."""
-_REFUSED = ("metric_data_queries", "extended_statistic", "alarm_actions", "ok_actions", "insufficient_data_actions")
+_REFUSED = ("metric_data_queries", "alarm_actions", "ok_actions", "insufficient_data_actions")
 
 
 class Alarms:
@@ -126,7 +127,7 @@ class Alarms:
 def rule(alarm: Any) -> Rule:
     """What moto keeps of an alarm as it is evaluated."""
     return Rule(
-        statistic=alarm.statistic,
+        statistic=alarm.statistic or alarm.extended_statistic,
         period=int(alarm.period),
         periods=int(alarm.evaluation_periods),
         datapoints=int(alarm.datapoints_to_alarm or alarm.evaluation_periods),
@@ -143,7 +144,8 @@ def _check(given: Mapping[str, Any]) -> None:
             "UnknownOperationException",
             f"The local AWS has alarms on one metric's statistic and no actions ({', '.join(others)} given).",
         )
-    if given["comparison_operator"] not in OPERATORS or given["statistic"] not in STATISTICS:
+    named = [given[name] for name in ("statistic", "extended_statistic") if given.get(name)]
+    if len(named) != 1 or not is_statistic(named[0]) or given["comparison_operator"] not in OPERATORS:
         raise AwsError("ValidationError", "ComparisonOperator and Statistic must be those of a metric alarm.")
     period, count = int(given["period"] or 0), int(given["evaluation_periods"] or 0)
     if period < 60 or period % 60 or count < 1:
@@ -158,7 +160,7 @@ def changed(cloud: Cloud, alarm: Any, before: dict[str, Any]) -> None:
     """Tell EventBridge of an alarm's new state, in the documented shape."""
     dimensions = {dimension.name: dimension.value for dimension in alarm.dimensions}
     metric = {"dimensions": dimensions, "name": alarm.metric_name, "namespace": alarm.namespace}
-    stat = {"metric": metric, "period": alarm.period, "stat": alarm.statistic}
+    stat = {"metric": metric, "period": alarm.period, "stat": alarm.statistic or alarm.extended_statistic}
     detail = {
         "alarmName": alarm.name,
         "configuration": {

@@ -189,7 +189,17 @@ def _cloudwatch(operation: str, params: Mapping[str, Any]) -> Values:
     return {"cloudwatch:namespace": (params["Namespace"],)} if params.get("Namespace") else {}
 
 
+def _scaling(operation: str, params: Mapping[str, Any]) -> Values:
+    return _present(
+        [
+            ("application-autoscaling:service-namespace", params.get("ServiceNamespace")),
+            ("application-autoscaling:scalable-dimension", params.get("ScalableDimension")),
+        ]
+    )
+
+
 _OF_SERVICE = {
+    "application-autoscaling": _scaling,
     "cloudwatch": _cloudwatch,
     "sagemaker": _sagemaker,
     "sagemaker-runtime": _sagemaker,

@@ -7,6 +7,7 @@ when there are as many as evaluation periods, even if some lie further back; onl
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,13 +28,17 @@ OPERATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """What was published at a time: one value, or the statistics of several."""
+    """What was published at a time: one value, or the statistics of several.
+
+    `values` are the values themselves; empty where only their statistics were published, which have no percentile.
+    """
 
     at: datetime
     count: float
     total: float
     low: float
     high: float
+    values: tuple[float, ...] = ()
 
 
 STATISTICS: dict[str, Callable[[Sequence[Sample]], float]] = {
@@ -43,6 +48,24 @@ STATISTICS: dict[str, Callable[[Sequence[Sample]], float]] = {
     "Maximum": lambda found: max(each.high for each in found),
     "Average": lambda found: sum(each.total for each in found) / sum(each.count for each in found),
 }
+_PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d{1,10})?|100)")
+
+
+def is_statistic(name: str) -> bool:
+    """Whether an alarm may look at it: one of the five statistics, or a percentile such as `p95`."""
+    return name in STATISTICS or _PERCENTILE.fullmatch(name) is not None
+
+
+def statistic(name: str, found: Sequence[Sample]) -> float | None:
+    """The statistic of a period's samples; None for a percentile of what has no values."""
+    if name in STATISTICS:
+        return STATISTICS[name](found)
+    values = sorted(value for each in found for value in each.values)
+    if not values or any(not each.values for each in found):
+        return None
+    # The value below which that share lies, by nearest rank.
+    rank = math.ceil(float(name[1:]) / 100 * len(values))
+    return values[max(rank, 1) - 1]
 
 
 @dataclass(frozen=True)
@@ -80,8 +103,10 @@ def assess(rule: Rule, samples: Iterable[Sample], now: datetime, state: State) -
     for back in range(rule.periods + FURTHER_BACK):
         to = end - timedelta(seconds=rule.period * back)
         since = to - timedelta(seconds=rule.period)
-        if found := [each for each in known if since <= each.at < to]:
-            points.append((back + 1, since, STATISTICS[rule.statistic](found)))
+        found = [each for each in known if since <= each.at < to]
+        value = statistic(rule.statistic, found) if found else None
+        if value is not None:
+            points.append((back + 1, since, value))
     enough = len(points) >= rule.periods
     points = points[: rule.periods] if enough else points
     crossing = [OPERATORS[rule.operator][0](value, rule.threshold) for _, _, value in points]

@@ -34,8 +34,9 @@ def sample(datum: Mapping[str, Any], at: datetime) -> Sample:
         return Sample(at, *(float(stats[name]) for name in ("SampleCount", "Sum", "Minimum", "Maximum")))
     values = [float(value) for value in datum.get("Values") or [datum.get("Value", 0.0)]]
     counts = [float(count) for count in datum.get("Counts") or [1.0] * len(values)]
+    every = tuple(value for value, count in zip(values, counts, strict=True) for _ in range(int(count)))
     total = sum(value * count for value, count in zip(values, counts, strict=True))
-    return Sample(at, sum(counts), total, min(values), max(values))
+    return Sample(at, sum(counts), total, min(values), max(values), every)
 
 
 class Metrics:
@@ -51,7 +52,7 @@ class Metrics:
     def count(self, namespace: str, name: str, dimensions: Mapping[str, str], value: float = 1.0) -> None:
         """A service's own metric; what comes in quick succession is published together."""
         wanted = key(namespace, name, dimensions.items())
-        new = Sample(self._cloud.clock.now(), 1.0, value, value, value)
+        new = Sample(self._cloud.clock.now(), 1.0, value, value, value, (value,))
         with self._lock:
             before = self._own.get(wanted)
             self._own[wanted] = _merged(before, new) if before else new
@@ -67,10 +68,8 @@ class Metrics:
                 "MetricName": name,
                 "Timestamp": each.at.replace(tzinfo=None),
                 "Dimensions": [{"Name": one, "Value": other} for one, other in sorted(dimensions)],
-                "StatisticValues": {
-                    "SampleCount": each.count, "Sum": each.total, "Minimum": each.low, "Maximum": each.high,
-                },
-            }  # fmt: skip
+                "Values": list(each.values),
+            }
             cloudwatch_backends[self._cloud.account][self._cloud.region].put_metric_data(namespace, [datum])
 
     def take(self, namespace: str, data: Iterable[Mapping[str, Any]]) -> None:
@@ -96,5 +95,11 @@ class Metrics:
 
 def _merged(one: Sample, other: Sample) -> Sample:
     return Sample(
-        one.at, one.count + other.count, one.total + other.total, min(one.low, other.low), max(one.high, other.high)
+        one.at,
+        one.count + other.count,
+        one.total + other.total,
+        min(one.low, other.low),
+        max(one.high, other.high),
+        # Statistics alone take the percentile of the whole with them.
+        (*one.values, *other.values) if one.values and other.values else (),
     )

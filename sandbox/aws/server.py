@@ -50,7 +50,7 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     )
     from werkzeug.serving import make_server
 
-    from sandbox.aws import costs, sagemaker, scheduler, seams, stacks
+    from sandbox.aws import costs, sagemaker, scaling, scheduler, seams, stacks
     from sandbox.aws.core import Cloud
     from sandbox.aws.door import Door
     from sandbox.aws.seeds import seed
@@ -71,9 +71,10 @@ def build(port: int, state: Path, region: str, host: str = "127.0.0.1") -> tuple
     cloud.on_stop(trail.close)
     cloud.tag_readers.update(readers(cloud))
     seams.install(cloud, trail)
-    records = sagemaker.install(cloud)
+    records, endpoints = sagemaker.install(cloud)
     stacks.install(cloud)
     scheduler.install(cloud)
+    scaling.install(cloud, endpoints)
     costs.install(cloud, records)
     cloud.controls |= {"clock": cloud.clock.control, "faults": cloud.faults.control}
     seed(cloud)

@@ -58,6 +58,10 @@ class Account:
             "Digest": MODEL,
             "InstanceType": "ml.m5.large",
             "ModelDataUrl": "s3://b/model.tar.gz",
+            "InstanceCount": "1",
+            "MinInstances": "1",
+            "MaxInstances": "2",
+            "ScaleOn": "concurrency",
         }
         self.status = "UPDATE_COMPLETE"
         self.sagemaker = packages(*ROWS)
@@ -623,6 +627,7 @@ def test_ground_truth_without_a_record_starts_nothing(account: Account) -> None:
 def test_a_rollback_is_a_deployment_of_the_version_before(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     account.parameters |= {"Digest": "3" * 64}
     account.s3.hold("s3://b/m.tar.gz", b"model")
+    monkeypatch.setattr("pipeline.registry.verify", lambda s3, package: None)  # tests/unit/test_deploying.py
     plan = account.plan("deployment rollback --env dev")
     assert plan.title == "roll dev back to detector v1"
     assert plan.bound["digest"] == "1" * 64

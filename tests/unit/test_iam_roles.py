@@ -495,6 +495,26 @@ def monitor_job(env: str) -> str:
     return sagemaker(f"processing-job/groundcrew-{env}-detector-monitor-1")
 
 
+SCALING = {"application-autoscaling:service-namespace": ("sagemaker",)}
+SCALING_ROLE = (
+    f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/"
+    "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
+)
+
+
+def tracking_alarm(env: str) -> str:
+    name = f"TargetTracking-endpoint/groundcrew-{env}-detector/variant/main-AlarmHigh-1"
+    return f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:{name}"
+
+
+def dashboard(env: str) -> str:
+    return f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/groundcrew-{env}-detector"
+
+
+def batch(kind: str, env: str) -> str:
+    return sagemaker(f"{kind}/groundcrew-{env}-batch-1")
+
+
 def drift_alarm(env: str) -> str:
     return f"arn:aws:cloudwatch:us-east-1:{ACCOUNT}:alarm:groundcrew-{env}-detector-drift"
 
@@ -510,6 +530,21 @@ WATCHING = [
     ("dev-deploy", "iam:PassRole", *passing("dev-scheduler", "scheduler")),
     ("dev-deploy", "sagemaker:CreateMonitoringSchedule", sagemaker("monitoring-schedule/groundcrew-dev-x"), {}),
     ("dev-deploy", "cloudwatch:PutMetricAlarm", drift_alarm("dev"), {}),
+    # it sets the endpoint's scaling up, and its page in CloudWatch
+    ("dev-deploy", "application-autoscaling:RegisterScalableTarget", "*", SCALING),
+    ("dev-deploy", "application-autoscaling:PutScalingPolicy", "*", SCALING),
+    ("dev-deploy", "sagemaker:UpdateEndpointWeightsAndCapacities", sagemaker("endpoint/groundcrew-dev-detector"), {}),
+    ("dev-deploy", "iam:CreateServiceLinkedRole", SCALING_ROLE, {}),
+    ("dev-deploy", "cloudwatch:PutMetricAlarm", tracking_alarm("dev"), {}),
+    ("dev-deploy", "cloudwatch:PutDashboard", dashboard("dev"), {}),
+    # people run a model over a folder
+    ("data-scientist", "sagemaker:CreateModel", batch("model", "dev"), {}),
+    ("data-scientist", "sagemaker:CreateTransformJob", batch("transform-job", "dev"), {}),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "staging"), {}),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "prod"), APPROVED),
+    ("observer", "s3:GetObject", f"arn:aws:s3:::{BUCKET}/prod/batch/job/1.jpg.out", {}),
+    # SageMaker reads a canary's alarms as the endpoint's role
+    ("prod-execution", "cloudwatch:DescribeAlarms", "*", {}),
     # the job says what it found where alarms listen
     ("dev-execution", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": ("Groundcrew/Monitoring",)}),
     # people look at schedules and reports, and may look now
@@ -532,6 +567,18 @@ NOT_WATCHING = [
     ("dev-deploy", "iam:PassRole", *passing("prod-scheduler", "scheduler")),
     ("dev-deploy", "iam:PassRole", *passing("dev-scheduler", "sagemaker")),
     ("dev-deploy", "cloudwatch:DeleteAlarms", drift_alarm("prod"), {}),
+    ("dev-deploy", "cloudwatch:PutMetricAlarm", tracking_alarm("prod"), {}),
+    ("dev-deploy", "cloudwatch:PutDashboard", dashboard("prod"), {}),
+    ("dev-deploy", "sagemaker:UpdateEndpointWeightsAndCapacities", sagemaker("endpoint/groundcrew-prod-detector"), {}),
+    ("dev-deploy", "application-autoscaling:RegisterScalableTarget", "*", {}),
+    ("dev-deploy", "iam:CreateServiceLinkedRole", SCALING_ROLE.replace("SageMakerEndpoint", "ECSService"), {}),
+    ("data-scientist", "application-autoscaling:RegisterScalableTarget", "*", SCALING),
+    ("dev-execution", "cloudwatch:PutMetricAlarm", drift_alarm("dev"), {}),
+    ("data-scientist", "sagemaker:CreateModel", sagemaker("model/groundcrew-dev-detector-1"), {}),
+    ("data-scientist", "sagemaker:CreateTransformJob", batch("transform-job", "staging"), APPROVED),
+    ("ml-engineer", "sagemaker:CreateTransformJob", batch("transform-job", "prod"), {}),
+    ("ml-engineer", "sagemaker:CreateModel", batch("model", "prod"), {}),
+    ("stakeholder", "sagemaker:CreateTransformJob", batch("transform-job", "dev"), {}),
     ("dev-execution", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": ("AWS/SageMaker",)}),
     ("stakeholder", "sagemaker:CreateProcessingJob", monitor_job("dev"), {}),
     ("data-scientist", "scheduler:UpdateSchedule", scheduler("schedule/groundcrew-dev-detector/x"), {}),

@@ -159,9 +159,23 @@ def test_an_output_in_base64_is_read() -> None:
     assert found.model == ""
 
 
+def test_of_several_pictures_each_is_a_record_named_after_its_place() -> None:
+    answers = [{"features": {"brightness": float(place)}, "prediction": {"objects": place}} for place in range(3)]
+    output = {"data": json.dumps({"answers": answers}), "encoding": "JSON"}
+    found = list(records([line({}, about={"inferenceId": "batch"}, output=output)]))
+    assert all(isinstance(each, Record) for each in found)
+    assert [(each.event_id, each.inference_id, each.row["objects"]) for each in found if isinstance(each, Record)] == [
+        ("e1#1", "batch#1", 0),
+        ("e1#2", "batch#2", 1),
+        ("e1#3", "batch#3", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
+        (line({}, output={"data": '{"answers": [{}]}', "encoding": "JSON"}), "the answer has no features"),
+        (line({}, output={"data": '{"answers": [1]}', "encoding": "JSON"}), "the answer has no features"),
         (line({})[:80], "a line is not JSON"),
         (b'{"eventVersion": "\xe9"}', "a line is not JSON"),
         (b"[" * 100_000, "a line is not JSON"),

@@ -264,10 +264,15 @@ def test_each_environment_keeps_its_share_of_the_requests(env: Environment, perc
 
 
 def test_a_second_deployment_updates_and_may_change_nothing() -> None:
-    client = FakeClient(describe_stacks=stack("CREATE_COMPLETE", Digest="0" * 64), update_stack={"StackId": "id"})
+    client = FakeClient(
+        describe_stacks=stack("CREATE_COMPLETE", Digest="0" * 64, InstanceType="ml.m5.large"),
+        update_stack={"StackId": "id"},
+    )
     assert deploy(client) == ("id", "updated")
     same = refusal("ValidationError", "No updates are to be performed.")
-    assert deploy(FakeClient(describe_stacks=stack("UPDATE_COMPLETE"), update_stack=same)) == ("id", "unchanged")
+    assert deploy(
+        FakeClient(describe_stacks=stack("UPDATE_COMPLETE", InstanceType="ml.m5.large"), update_stack=same)
+    ) == ("id", "unchanged")
 
 
 def test_the_same_model_keeps_its_address_and_its_instance_type() -> None:
@@ -277,11 +282,71 @@ def test_the_same_model_keeps_its_address_and_its_instance_type() -> None:
     deploy(client)
     sent = {row["ParameterKey"]: row["ParameterValue"] for row in client.requests("update_stack")[0]["Parameters"]}
     assert (sent["ModelDataUrl"], sent["CapturePercent"]) == ("s3://b/elsewhere/model.tar.gz", "35")
-    with pytest.raises(Refused, match=r"already serves this model on ml\.m5\.large"):
+    with pytest.raises(Refused, match=r"runs on ml\.m5\.large; an endpoint that scales cannot change") as refused:
+        deploy(client, "ml.c5.large")
+    assert "--instance-type ml.m5.large" in refused.value.advice
+
+
+def test_a_new_model_may_not_change_the_instance_type_either() -> None:
+    client = FakeClient(describe_stacks=stack("CREATE_COMPLETE", Digest="0" * 64, InstanceType="ml.m5.large"))
+    with pytest.raises(Refused, match="cannot change its instance type"):
         deploy(client, "ml.c5.large")
 
 
-@pytest.mark.parametrize(("status", "words"), [("UPDATE_IN_PROGRESS", "busy"), ("ROLLBACK_COMPLETE", "left over")])
+def sent(client: FakeClient, operation: str = "update_stack") -> dict[str, str]:
+    return {row["ParameterKey"]: row["ParameterValue"] for row in client.requests(operation)[0]["Parameters"]}
+
+
+@pytest.mark.parametrize(("env", "least", "most"), [("dev", "1", "2"), ("staging", "1", "2"), ("prod", "2", "4")])
+def test_a_first_deployment_scales_as_its_environment_does(env: Environment, least: str, most: str) -> None:
+    client = FakeClient(describe_stacks=GONE, create_stack={"StackId": "new"})
+    given = deployment.parameters(NAMES, env, dev_package(), "ml.m5.large", code=CODE)
+    deployment.deploy(client, NAMES, env, template_url="https://t", parameters=given, token="t")
+    found = sent(client, "create_stack")
+    assert (found["MinInstances"], found["MaxInstances"], found["InstanceCount"]) == (least, most, least)
+    assert found["ScaleOn"] == "concurrency"
+
+
+def test_bounds_that_people_set_stay_and_a_new_model_begins_with_the_fewest() -> None:
+    known = {"InstanceType": "ml.m5.large", "InstanceCount": "1", "MinInstances": "2", "MaxInstances": "2"}
+    known |= {"ScaleOn": "invocations"}
+    for digest, begins in (("0" * 64, "2"), (DIGEST, "1")):
+        client = FakeClient(
+            describe_stacks=stack("UPDATE_COMPLETE", Digest=digest, **known), update_stack={"StackId": "i"}
+        )
+        deploy(client)
+        found = sent(client)
+        assert (found["MinInstances"], found["MaxInstances"], found["ScaleOn"]) == ("2", "2", "invocations")
+        assert found["InstanceCount"] == begins
+
+
+@pytest.mark.parametrize(
+    ("existing", "code", "message"),
+    [
+        (GONE, "AlreadyExistsException", "Stack [groundcrew-dev-detector] already exists"),
+        (
+            stack("UPDATE_COMPLETE", Digest="0" * 64, InstanceType="ml.m5.large"),
+            "ValidationError",
+            "Stack:arn is in UPDATE_IN_PROGRESS state and can not be updated.",
+        ),
+    ],
+)
+def test_of_two_people_who_deploy_in_the_same_moment_one_is_refused(existing: Any, code: str, message: str) -> None:
+    no = refusal(code, message)
+    with pytest.raises(Refused, match="Somebody else began") as refused:
+        deploy(FakeClient(describe_stacks=existing, create_stack=no, update_stack=no))
+    assert "deployment status --env dev" in refused.value.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("UPDATE_IN_PROGRESS", "busy"),
+        ("ROLLBACK_COMPLETE", "left over"),
+        ("REVIEW_IN_PROGRESS", "left over"),
+        ("UPDATE_ROLLBACK_FAILED", "stuck half-way"),
+    ],
+)
 def test_a_stack_that_cannot_be_changed_now_is_refused(status: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
         deploy(FakeClient(describe_stacks=stack(status)))
@@ -291,6 +356,13 @@ def test_an_instance_type_the_model_was_not_made_for_is_bad_input() -> None:
     with pytest.raises(BadInput, match=r"ml\.p5") as raised:
         deployment.parameters(NAMES, "dev", dev_package(), "ml.p5.48xlarge", code=CODE)
     assert "ml.m5.large, ml.c5.large" in raised.value.advice
+
+
+@pytest.mark.parametrize("env", ["staging", "prod"])
+def test_what_cannot_be_watched_is_for_dev_only(env: Environment) -> None:
+    with pytest.raises(Refused, match="captures nothing"):
+        deployment.parameters(NAMES, env, dev_package(), "serverless", code=CODE)
+    assert deployment.parameters(NAMES, "dev", dev_package(), "serverless", code=CODE)["InstanceType"] == "serverless"
 
 
 def test_a_template_that_is_there_already_is_used() -> None:

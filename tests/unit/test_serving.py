@@ -1,5 +1,6 @@
 """The server and the detector, with a tiny network whose answers are known."""
 
+import base64
 import json
 import socket
 import threading
@@ -10,9 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import BadInput
 from pipeline.monitoring.features import IMAGE
+from pipeline.serving import bodies
 from pipeline.serving import server as serving
 from pipeline.serving.detector import Detector, Letterbox, decode
 from tests.unit.tiny import SIZE, answer, model
@@ -138,3 +142,78 @@ def test_unknown_paths(connection: HTTPConnection) -> None:
     connection.request("GET", "/")
     answer = connection.getresponse()
     assert (answer.status, b"/invocations" in answer.read()) == (404, True)
+
+
+def packed(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def test_base64_and_json_are_answered_like_the_picture_itself(connection: HTTPConnection) -> None:
+    sent = picture(suffix=".png")
+    _, plain = ask(connection, sent, "image/png")
+    for body, kind in (
+        (packed(sent).encode(), "application/base64"),
+        (f"data:image/png;base64,{packed(sent)}".encode(), "application/base64"),
+        (json.dumps({"image": packed(sent)}).encode(), "application/json"),
+    ):
+        status, told = ask(connection, body, kind)
+        assert status == 200
+        assert told | {"milliseconds": 0} == plain | {"milliseconds": 0}
+
+
+def test_several_pictures_are_answered_in_their_order(connection: HTTPConnection) -> None:
+    sent = [picture(128, 64), picture(40, 90, ".png"), picture(64, 64)]
+    status, told = ask(connection, json.dumps({"images": [packed(each) for each in sent]}).encode(), "application/json")
+    assert status == 200
+    answers = told["answers"]
+    assert [each["image"]["width"] for each in answers] == [128, 40, 64]  # type: ignore[attr-defined]
+    assert all(set(each) == set(answers[0]) for each in answers)  # type: ignore[attr-defined,index]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"%%%", "application/base64", "The body is not base64"),
+        (b"", "application/base64", "not a picture"),
+        (b"{", "application/json", "not JSON"),
+        (b"\xff", "application/json", "not JSON"),
+        (b"[" * 100_000, "application/json", "not JSON"),
+        (b"[]", "application/json", "neither an image nor images"),
+        (b"{}", "application/json", "neither an image nor images"),
+        (b'{"image": "", "images": []}', "application/json", "neither an image nor images"),
+        (b'{"images": []}', "application/json", "not an empty one"),
+        (b'{"images": "x"}', "application/json", "a list of texts"),
+        (b'{"images": [1]}', "application/json", "a list of texts"),
+        (b'{"image": "*"}', "application/json", "The image is not base64"),
+        (
+            json.dumps({"images": ["QUJD", packed(b"x")]}).encode(),
+            "application/json",
+            "Image 1 of 2: The bytes are not",
+        ),
+        (json.dumps({"images": ["QUJD", "*"]}).encode(), "application/json", "Image 2 of 2 is not base64"),
+        (json.dumps({"images": ["QUJD"] * 33}).encode(), "application/json", "at most 32"),
+    ],
+)
+def test_what_is_no_body_of_pictures_is_400_with_the_reason(
+    connection: HTTPConnection, body: bytes, kind: str, words: str
+) -> None:
+    status, told = ask(connection, body, kind)
+    assert (status, words in str(told["error"])) == (400, True), told
+    assert ask(connection, picture())[0] == 200
+
+
+@given(st.lists(st.binary(max_size=64), min_size=1, max_size=bodies.MOST))
+def test_what_is_packed_is_what_is_looked_at(sent: list[bytes]) -> None:
+    body = json.dumps({"images": [packed(each) for each in sent]}).encode()
+    assert bodies.pictures("application/json", body) == (sent, True)
+    assert bodies.pictures("application/base64", packed(sent[0]).encode()) == ([sent[0]], False)
+
+
+def test_a_model_that_fails_answers_500_and_goes_on(server: serving.Server, connection: HTTPConnection) -> None:
+    loaded = server.detector
+    assert loaded is not None
+    classes, loaded.classes = loaded.classes, []
+    status, told = ask(connection, picture())
+    loaded.classes = classes
+    assert (status, "IndexError" in str(told["error"])) == (500, True)
+    assert ask(connection, picture())[0] == 200

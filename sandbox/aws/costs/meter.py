@@ -20,8 +20,16 @@ from sandbox.aws.costs.prices import Prices
 from sandbox.aws.sagemaker.endpoints import ENDPOINT, Endpoint
 from sandbox.aws.sagemaker.jobs import PROCESSING, TRAINING
 from sandbox.aws.sagemaker.resources import Record, Resources
+from sandbox.aws.sagemaker.transforms import WORD as TRANSFORM
 
 HOUR = Decimal(3600)
+
+# Kind of job -> the word in its members, what is billed, and where its instances stand.
+_JOBS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    TRAINING.word: ("Training", "Training", ("ResourceConfig",)),
+    PROCESSING.word: ("Processing", "Processing", ("ProcessingResources", "ClusterConfig")),
+    TRANSFORM: ("Transform", "Batch Transform", ("TransformResources",)),
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +66,8 @@ class Meter:
         """Look at what runs now, by the account's clock."""
         self._latest = ahead = now - datetime.now(UTC)
         with self._lock:
-            for kind in (TRAINING, PROCESSING):
-                for record in self._resources.all(kind.word):
+            for kind in _JOBS:
+                for record in self._resources.all(kind):
                     self._ahead.setdefault(record.arn, ahead)
             running = set(self._running())
             for used, life in self._lives:
@@ -82,19 +90,21 @@ class Meter:
         for used, since, until in lives:
             for day, seconds in _by_day(since, until):
                 yield from self._line(used, day, seconds)
-        for kind in (TRAINING, PROCESSING):
-            for record in self._resources.all(kind.word):
-                yield from self._job(record, kind.title, ahead.get(record.arn, self._latest))
+        for kind in _JOBS:
+            for record in self._resources.all(kind):
+                yield from self._job(record, ahead.get(record.arn, self._latest))
 
-    def _job(self, record: Record, title: str, ahead: timedelta) -> Iterator[Line]:
-        word, body = title.removesuffix("Job"), dict(record.body)
+    def _job(self, record: Record, ahead: timedelta) -> Iterator[Line]:
+        (word, component, path), body = _JOBS[record.kind], dict(record.body)
         started = body.get(f"{word}StartTime")
         if started is None:
             return
         ended = body.get(f"{word}EndTime") or datetime.now(UTC)
         seconds = body.get("BillableTimeInSeconds") or max(1, math.ceil((ended - started).total_seconds()))
-        cluster = body["ResourceConfig"] if title == TRAINING.title else body["ProcessingResources"]["ClusterConfig"]
-        used = Used(record.arn, word, cluster["InstanceType"], cluster["InstanceCount"], pairs(record.tags))
+        cluster = body
+        for member in path:
+            cluster = cluster[member]
+        used = Used(record.arn, component, cluster["InstanceType"], cluster["InstanceCount"], pairs(record.tags))
         yield from self._line(used, (started + ahead).date(), Decimal(seconds))
 
     def _line(self, used: Used, day: date, seconds: Decimal) -> Iterator[Line]:
@@ -118,9 +128,9 @@ class Meter:
                 yield Used(record.arn, "Studio JupyterLab", instance, 1, pairs(record.tags))
 
 
-def _variant(record: Record, variant: Mapping[str, Any]) -> Iterator[Used]:
+def _variant(record: Endpoint, variant: Mapping[str, Any]) -> Iterator[Used]:
     if "InstanceType" in variant:
-        count = variant.get("InitialInstanceCount", 1)
+        count = record.counts.get(variant["VariantName"], variant.get("InitialInstanceCount", 1))
         yield Used(record.arn, "Hosting", variant["InstanceType"], count, pairs(record.tags))
 
 

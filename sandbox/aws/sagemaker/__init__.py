@@ -12,6 +12,7 @@ are refused, never silently accepted.
     jobs.py contract.py runner.py container.py storage.py    processing and training jobs
     registry.py models.py endpoints.py fleet.py runtime.py capture.py   from model packages to answers
     studio.py apps.py              Studio's domain, profiles, lifecycle configurations; spaces and apps (in name only)
+    transforms.py  rollout.py      batch transform jobs; how traffic moves to a new fleet
     monitoring.py monitor_job.py   monitoring schedules and their executions
     events.py      what EventBridge hears                    images.py       which command stands for an image
 """
@@ -42,13 +43,14 @@ from sandbox.aws.sagemaker.runner import Runner
 from sandbox.aws.sagemaker.runtime import Runtime
 from sandbox.aws.sagemaker.steps import Steps
 from sandbox.aws.sagemaker.studio import Studio
+from sandbox.aws.sagemaker.transforms import Transforms
 from sandbox.aws.sts import RoleRefused
 
 JOBS_AT_A_TIME = 2
 
 
-def install(cloud: Cloud) -> Resources:
-    """Put our SageMaker in place of moto's; its records. Call it once, before the server answers its first request."""
+def install(cloud: Cloud) -> tuple[Resources, Endpoints]:
+    """Put our SageMaker in place of moto's; its records and endpoints. Call it once, before the first request."""
     from moto.sagemaker import urls
     from moto.sagemakerruntime import urls as runtime_urls
 
@@ -80,12 +82,14 @@ def install(cloud: Cloud) -> Resources:
     endpoints = Endpoints(cloud, resources, events, models, images)
     studio = Studio(resources, check_role)
     monitoring = Monitoring(cloud, resources, jobs, check_role)
+    transforms = Transforms(cloud, resources, events, models, images)
     runtime = Runtime(cloud, resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
     parts = [resources, pipelines, jobs, registry, models, endpoints, studio, Apps(resources), Mlflow(), monitoring]
+    parts += [transforms]
     urls.url_paths["{0}/$"] = bind(parts).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:
         runtime_urls.url_paths[path] = runtime_door.dispatch
-    return resources
+    return resources, endpoints

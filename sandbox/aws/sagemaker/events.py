@@ -69,6 +69,11 @@ class Events:
         detail = _plain({"ExperimentConfig": {}, **body}, _milliseconds)
         self._emit("SageMaker Processing Job State Change", [body["ProcessingJobArn"]], detail)
 
+    def transform_job(self, body: Body) -> None:
+        """A transition of a batch transform job."""
+        detail = _plain(body, _milliseconds)
+        self._emit("SageMaker Transform Job State Change", [body["TransformJobArn"]], detail)
+
     def endpoint(self, body: Body, tags: Mapping[str, str]) -> None:
         """A transition of an endpoint."""
         detail = _endpoint(body, tags, lambda moment: float(_milliseconds(moment)))

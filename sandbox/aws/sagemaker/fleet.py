@@ -8,8 +8,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ PING_SECONDS = 2.0
 POLL_SECONDS = 0.1
 HEALTHY_WITHIN = 480
 GRACE_SECONDS = 30
+DRAIN_SECONDS = 60
+"""How long a fleet without new traffic may take for what it has begun: InvokeEndpoint's own limit."""
 RESTART_SECONDS = 1.0
 TAIL_LINES = 5
 
@@ -47,17 +49,33 @@ class Variant:
 class Server:
     """One variant's model server. Once healthy it is started again when it dies, as SageMaker does."""
 
-    def __init__(self, cloud: Cloud, images: Images, endpoint: str, variant: Variant, root: Path) -> None:
+    def __init__(
+        self, cloud: Cloud, images: Images, endpoint: str, variant: Variant, root: Path, group: str = ""
+    ) -> None:
+        """For an endpoint, or with a log group of its own for something else of that name."""
         self.variant = variant
         self.port = 0
+        self.busy = 0
         self._cloud = cloud
         self._images = images
-        self._group = f"/aws/sagemaker/Endpoints/{endpoint}"
-        self._stream = f"{variant.name}/{root.name}"
+        self._group = group or f"/aws/sagemaker/Endpoints/{endpoint}"
+        self._stream = f"{endpoint if group else variant.name}/{root.name}"
         self._root = root
         self._container: Container | None = None
         self._closed = threading.Event()
         self._lock = threading.Lock()
+
+    @contextmanager
+    def answering(self) -> Iterator[int]:
+        """Around one request; how many are being answered, this one included."""
+        with self._lock:
+            self.busy += 1
+            busy = self.busy
+        try:
+            yield busy
+        finally:
+            with self._lock:
+                self.busy -= 1
 
     def start(self) -> None:
         """Fetch and unpack the model, start its server and wait until it is healthy.
@@ -153,6 +171,12 @@ class Fleet:
         """Bring every variant up. Raises `StartFailed`."""
         for server in self.servers:
             server.start()
+
+    def drain(self) -> None:
+        """Wait for what is being answered; new requests go elsewhere already."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while any(server.busy for server in self.servers) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """Stop every variant."""

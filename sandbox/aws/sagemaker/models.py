@@ -67,6 +67,8 @@ class Models:
             if "ModelName" not in variant:
                 raise ValidationException("Each production variant must name a model.")
             self.model(variant["ModelName"])
+        if request.get("DataCaptureConfig") and any(variant.get("ServerlessConfig") for variant in variants):
+            raise ValidationException("Data capture is not supported for serverless endpoints.")
         body = {**request, "EndpointConfigArn": arn, "CreationTime": now()}
         body["ProductionVariants"] = [{"InitialVariantWeight": 1.0, **variant} for variant in variants]
         taken = f'Cannot create already existing endpoint configuration "{arn}".'

@@ -13,6 +13,7 @@ from moto.core.exceptions import ServiceException
 from sandbox.aws.core import Cloud
 from sandbox.aws.sagemaker.capture import Capture, Exchange
 from sandbox.aws.sagemaker.endpoints import Endpoints
+from sandbox.aws.sagemaker.fleet import Fleet, Server
 from sandbox.aws.sagemaker.resources import Resources
 
 LIMIT_BYTES = 6_291_456
@@ -81,12 +82,14 @@ class Runtime:
             raise ValidationError(f"Variant {wanted} was not found for endpoint {name}.")
         moment, began = self._cloud.clock.now(), time.monotonic()
         passed = {key: given[key.lower()] for key in PASSED if given.get(key.lower())}
-        try:
-            response = self._forward(name, server.port, body, passed)
-        except ModelError:
-            self._count(name, server.variant.name, 500, began)
-            raise
-        self._count(name, server.variant.name, response.status, began)
+        with server.answering() as busy:
+            self._arrived(name, server.variant.name, busy)
+            try:
+                response = self._forward(name, server.port, body, passed)
+            except ModelError:
+                self._count(name, fleet, server, 500, began)
+                raise
+        self._count(name, fleet, server, response.status, began)
         if response.status != 200:
             raise self._model_error(name, response.status, response.data.decode(errors="replace"))
         answer = {"Content-Type": response.headers.get("Content-Type", ""), VARIANT: server.variant.name}
@@ -107,8 +110,16 @@ class Runtime:
         )
         return Answer(answer, response.data)
 
-    def _count(self, endpoint: str, variant: str, status: int, began: float) -> None:
-        """The endpoint's own metrics in CloudWatch; latency in microseconds."""
+    def _arrived(self, endpoint: str, variant: str, busy: int) -> None:
+        """What scaling looks at: the load of one instance. One process stands here for all instances of a variant."""
+        count, dimensions = self._endpoints.count(endpoint, variant), {"EndpointName": endpoint, "VariantName": variant}
+        for name, value in (("ConcurrentRequestsPerModel", busy), ("InvocationsPerInstance", 1)):
+            self._cloud.metrics.count(NAMESPACE, name, dimensions, value / count)
+
+    def _count(self, endpoint: str, fleet: Fleet, server: Server, status: int, began: float) -> None:
+        """The endpoint's own metrics in CloudWatch, once more by configuration; latency in microseconds."""
+        whole = {"EndpointName": endpoint, "VariantName": server.variant.name}
+        each = {**whole, "EndpointConfigName": fleet.config["EndpointConfigName"]}
         values = {
             "Invocations": 1.0,
             "Invocation4XXErrors": float(400 <= status < 500),
@@ -116,7 +127,8 @@ class Runtime:
             "ModelLatency": (time.monotonic() - began) * 1e6,
         }
         for name, value in values.items():
-            self._cloud.metrics.count(NAMESPACE, name, {"EndpointName": endpoint, "VariantName": variant}, value)
+            for dimensions in (whole, each):
+                self._cloud.metrics.count(NAMESPACE, name, dimensions, value)
 
     def _forward(self, name: str, port: int, body: bytes, headers: Mapping[str, str]) -> Any:
         try:

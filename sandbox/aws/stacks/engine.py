@@ -27,7 +27,7 @@ DEADLINE_SECONDS = 1800.0
 _ABSENT = (
     "NoSuchEntity", "NoSuchBucket", "NoSuchBucketPolicy", "ResourceNotFoundException", "ResourceNotFound",
     "QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue", "NotFoundException", "UnknownMonitorException",
-    "UnknownSubscriptionException",
+    "UnknownSubscriptionException", "ObjectNotFoundException",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Alarms on a metric."""
+"""Alarms on a metric, and dashboards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,27 @@ def _apply(client: Client, name: str, before: Properties, after: Properties) -> 
     )
 
 
+def _put_dashboard(client: Client, name: str, before: Properties, after: Properties) -> None:
+    if before and before != after:
+        client.put_dashboard(**after)
+
+
+def _create_dashboard(client: Client, wanted: Properties) -> str:
+    client.put_dashboard(**wanted)
+    return str(wanted["DashboardName"])
+
+
 KINDS = (
+    Kind(
+        type="AWS::CloudWatch::Dashboard",
+        service="cloudwatch",
+        properties=lambda: {"DashboardName": "text", "DashboardBody": "text"},
+        named="DashboardName",
+        create=_create_dashboard,
+        apply=_put_dashboard,
+        delete=lambda client, name, had: client.delete_dashboards(DashboardNames=[name]),
+        in_place=frozenset({"DashboardBody"}),
+    ),
     Kind(
         type="AWS::CloudWatch::Alarm",
         service="cloudwatch",

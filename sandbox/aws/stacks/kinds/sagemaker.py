@@ -8,7 +8,10 @@ from ..errors import ResourceFailure
 from ..shapes import Shape, request
 from .kind import Client, Kind, Properties, changed, retag, tag_list
 
-_ENDPOINT_UPDATES = ("EndpointConfigName", "DeploymentConfig", "RetainAllVariantProperties")
+_ENDPOINT_UPDATES = (
+    *("EndpointConfigName", "DeploymentConfig", "RetainAllVariantProperties"),
+    "ExcludeRetainedVariantProperties",
+)
 
 
 def _name(arn: str) -> str:
