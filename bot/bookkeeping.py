@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from commands.command import Context
 from commands.pricing import hourly
+from commands.training_cost import work_of
 from pipeline import usage
 from pipeline.errors import GroundcrewError, Unavailable
 from pipeline.usage import Origin, Used
@@ -45,6 +46,8 @@ ASK_AGAIN_S = 60.0
 REMEMBERED = 200
 SAID_WITHIN = timedelta(minutes=2)
 """After what a person started has begun, it is on record that they did."""
+TOLD_WITHIN = timedelta(minutes=5)
+"""After a job of a run has ended, its training has told how many photos there are, or there will be none to tell of."""
 
 TROUBLE = (ClientError, BotoCoreError, GroundcrewError)
 
@@ -134,7 +137,7 @@ class Books:
                 bookmarks.put(connection, reader, began - OVERLAP)
 
     def _write(self, ctx: Context, used: Used) -> bool:
-        """Write a use as it is now. False when its price could not be asked for: it has to be written again."""
+        """Write a use as it is now. False when its price or its work is not known yet: it has to be written again."""
         origin = self._origin(ctx, used)
         price = self._price(ctx, used)
         execution = None
@@ -142,10 +145,12 @@ class Books:
             pipeline = f"pipeline/groundcrew-{used.environment}-detector"
             execution = ctx.names.arn("sagemaker", f"{pipeline}/execution/{used.run}")
         work = self._work(ctx, execution, origin) if used.completed else None
+        # A run's photos are told by its training, which begins after the first jobs have ended.
+        early = work is not None and execution is not None and "photos" not in work and _just_ended(used)
         with self._engine.begin() as connection:
             team, user = _person(connection, used, origin)
             jobs.put(connection, _job(used, execution, team, user, price or (None, None), work))
-        return price is not None
+        return price is not None and not early
 
     def _price(self, ctx: Context, used: Used) -> tuple[Decimal | None, str | None] | None:
         """Price and currency, both None where the list has none; None when it does not answer."""
@@ -170,8 +175,7 @@ class Books:
         """What a completed job got through, as far as it is known."""
         if origin is None or execution is None:
             return {}
-        numbers = {"epochs": "Epochs", "image_size": "ImageSize"}
-        work = {name: int(origin.parameters[key]) for name, key in numbers.items() if key in origin.parameters}
+        work = work_of(origin.parameters)
         photos = self._photos.get(execution) or self._count(ctx, execution)
         return {**work, "photos": photos} if photos else work
 
@@ -235,6 +239,10 @@ class Books:
         with self._engine.begin() as connection:
             for row in rows:
                 jobs.end(connection, row, max(at, row.started_at))
+
+
+def _just_ended(used: Used) -> bool:
+    return used.ended is not None and datetime.now(UTC) - used.ended < TOLD_WITHIN
 
 
 def _config(row: Job) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MODULES = (
     "identity",
+    "training",
     "pipeline",
     "dataset",
     "registry",

@@ -28,6 +28,7 @@ STEP_FILES = (
     "labels.py",
     "monitoring/*.py",
     "names.py",
+    "parameters.py",
     "profile/*.py",
     "registry.py",
     "reports.py",

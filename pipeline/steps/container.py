@@ -56,6 +56,11 @@ class Container:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of a training job that SageMaker keeps in S3 while it runs, and brings back when it starts again."""
+        return self.root / "checkpoints"
+
     def scratch(self, name: str) -> Path:
         """A writable folder that is not uploaded, created."""
         folder = self.root / "work" / name

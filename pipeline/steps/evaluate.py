@@ -1,7 +1,8 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
-In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json,
-confusion_matrix.png, pr_curve.png) and `model` (model.tar.gz: model.onnx, model.json, best.pt).
+In: `model` (Train's model.tar.gz), `test` (tar shards), `run`, `report` (run.json, data.json). Out: `evaluation`
+(evaluation.json, confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx, model.json, best.pt) and
+`versions` (that this run used its data).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import dataset
+from pipeline import dataset, versions
 from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.deployed import Deployed, find
@@ -87,7 +88,8 @@ class Bench:
 
 def evaluate(container: Container) -> str:
     """Run the step; see the module's words."""
-    log = RunLog.join(container.input("report"), Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")))
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    log = RunLog.join(container.input("run"), container.input("report"), tracking)
     with log.failing():
         return judge(container, log)
 
@@ -113,6 +115,8 @@ def judge(container: Container, log: RunLog) -> str:
     shutil.copy(plots / "BoxPR_curve.png", folder / "pr_curve.png")
     shutil.copy(plots / "confusion_matrix.png", folder / "confusion_matrix.png")
 
+    execution = log.facts.execution.rpartition("/")[2]
+    versions.used(container.output("versions"), log.facts.data_version, execution)
     log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
