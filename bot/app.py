@@ -50,6 +50,7 @@ from commands.execution import execution_live
 from commands.explain import explanation_live
 from commands.reply import Reply
 from commands.schedule import REPORTS
+from commands.tuning import tuning_live
 from iam import mapping
 from iam.policy import statements
 from iam.sessions import Session, Sessions
@@ -323,6 +324,7 @@ def worker(settings: Settings) -> None:
         "monitor": monitor_live,
         "cleanup": cleanup_live,
         "profile": profile_live,
+        "tuning": tuning_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

@@ -24,6 +24,7 @@ from commands.command import Context
 from commands.pricing import hourly
 from commands.training_cost import work_of
 from pipeline import usage
+from pipeline.definition import HYPERPARAMETERS
 from pipeline.errors import GroundcrewError, Unavailable
 from pipeline.usage import Origin, Used
 from state import bookmarks, estimates, jobs, live
@@ -144,7 +145,7 @@ class Books:
         if origin is not None and used.run is not None:
             pipeline = f"pipeline/groundcrew-{used.environment}-detector"
             execution = ctx.names.arn("sagemaker", f"{pipeline}/execution/{used.run}")
-        work = self._work(ctx, execution, origin) if used.completed else None
+        work = self._work(ctx, used, execution, origin) if used.completed else None
         # A run's photos are told by its training, which begins after the first jobs have ended.
         early = work is not None and execution is not None and "photos" not in work and _just_ended(used)
         with self._engine.begin() as connection:
@@ -171,8 +172,10 @@ class Books:
             _remember(self._origins, used.run, found)
         return self._origins[used.run]
 
-    def _work(self, ctx: Context, execution: str | None, origin: Origin | None) -> Mapping[str, int]:
+    def _work(self, ctx: Context, used: Used, execution: str | None, origin: Origin | None) -> Mapping[str, int]:
         """What a completed job got through, as far as it is known."""
+        if used.kind == "tuning":
+            return work_of({name: used.told.get(told, "") for told, name in HYPERPARAMETERS.items()})
         if origin is None or execution is None:
             return {}
         work = work_of(origin.parameters)
@@ -264,7 +267,7 @@ def _person(connection: Connection, used: Used, origin: Origin | None) -> tuple[
             return deployed.team, deployed.user_id
         said = estimates.of_stack(connection, used.name, used.started + SAID_WITHIN)
     else:
-        said = next(reversed(estimates.of_subject(connection, used.id)), None)
+        said = next(reversed(estimates.of_subject(connection, used.parent or used.id)), None)
     return (said.team, said.user_id) if said else (None, None)
 
 

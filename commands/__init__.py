@@ -19,6 +19,7 @@ MODULES = (
     "identity",
     "training",
     "pipeline",
+    "tuning",
     "dataset",
     "registry",
     "approvals",

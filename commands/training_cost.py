@@ -31,17 +31,21 @@ SMALLEST = parameters.network("yolo11n")
 
 def run(ctx: Context, env: Environment, chosen: Mapping[str, Value], spot: bool) -> Spend:
     """All steps of a run with these settings, and in dev the endpoint, where none serves yet."""
-    epochs = int(chosen["epochs"])
-    network = 0 if chosen["weights"] else parameters.network(str(chosen["model"]))
-    work = {"epochs": epochs, "image_size": int(chosen["image_size"]), "network": network}
-    work |= {"photos": int(chosen["max_images"])} if chosen["max_images"] else {}
-    known = {name: amount for name, amount in work.items() if amount}
+    known = asked(chosen)
     uses = steps(env, known, str(chosen["instance_type"]), spot)
     if env == "dev":
         # Its instance type is not this line's to choose: nothing smaller is offered.
         uses += [replace(use, instead=()) for use in deploying.additional(ctx, env, deployment.INSTANCE_TYPE)]
-    half = epochs // 2
+    half = known["epochs"] // 2
     return Spend(uses, known, less=(f"--epochs {half}", {"epochs": half}) if half else None)
+
+
+def asked(chosen: Mapping[str, Value]) -> dict[str, int]:
+    """How much a run with these settings does, as far as they say."""
+    network = 0 if chosen["weights"] else parameters.network(str(chosen["model"]))
+    work = {"epochs": int(chosen["epochs"]), "image_size": int(chosen["image_size"]), "network": network}
+    work["photos"] = int(chosen["max_images"])
+    return {name: amount for name, amount in work.items() if amount}
 
 
 def again(env: Environment, given: Mapping[str, str], done: Collection[str], spot: bool) -> Spend:
@@ -55,7 +59,7 @@ def again(env: Environment, given: Mapping[str, str], done: Collection[str], spo
 def work_of(given: Mapping[str, str]) -> dict[str, int]:
     """How much a run does, by the parameters it was started with: epochs, image size, network; what is known."""
     numbers = {"epochs": "Epochs", "image_size": "ImageSize"}
-    work = {name: int(given[key]) for name, key in numbers.items() if int(given.get(key, 0))}
+    work = {name: int(given[key]) for name, key in numbers.items() if int(given.get(key) or 0)}
     network = 0 if given.get("Weights") else parameters.network(given.get("Model", ""))
     return work | ({"network": network} if network else {})
 
