@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from botocore.exceptions import ClientError
 from cyclopts import Parameter
 
 from commands import training_cost
@@ -16,6 +17,7 @@ from pipeline import changes, executions, parameters, profiles
 from pipeline.errors import NotFound
 from pipeline.names import Environment
 from pipeline.parameters import BY_OPTION, SPOT
+from pipeline.profiles import Folder
 
 
 def told(option: str) -> Parameter:
@@ -127,18 +129,15 @@ def run(
     folder = data_folder(ctx.names.data_bucket, str(chosen["prefix"]))
     chosen["prefix"] = folder
     on_spot = _spot(env, spot)
-    data = profiles.folder(ctx.client("s3"), ctx.names, folder)
-    if not data.photos:
-        advice = "A data set has images/*.jpg or *.png."
-        raise NotFound("photo below", f"s3://{ctx.names.data_bucket}/{folder}", advice=advice)
+    data = _data(ctx, folder)
     facts = _facts(env, chosen, on_spot)
     if dry_run:
-        return _preview(ctx, env, facts, len(data.photos), folder)
+        return _preview(ctx, env, facts, data, folder)
     arn = executions.start(
         ctx.client("sagemaker"),
         ctx.names,
         env,
-        {**parameters.sent(chosen), parameters.DATA_STATE: data.state or ctx.token},
+        {**parameters.sent(chosen), parameters.DATA_STATE: data.state if data and data.state else ctx.token},
         alias="spot" if on_spot else "on-demand",
         token=ctx.token,
         name=f"run-{ctx.token[:8]}",
@@ -154,6 +153,23 @@ def run(
         slot=slot(arn),
         follow=Follow("execution", arn),
     )
+
+
+def _data(ctx: Context, folder: str) -> Folder | None:
+    """What lies in the folder; None for whoever may not look: AWS then says whether they may start a run.
+
+    Raises NotFound for a folder without photos.
+    """
+    try:
+        data = profiles.folder(ctx.client("s3"), ctx.names, folder)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "AccessDenied":
+            raise
+        return None
+    if not data.photos:
+        advice = "A data set has images/*.jpg or *.png."
+        raise NotFound("photo below", f"s3://{ctx.names.data_bucket}/{folder}", advice=advice)
+    return data
 
 
 def _spot(env: Environment, given: bool | None) -> bool:
@@ -179,8 +195,9 @@ def _facts(env: Environment, chosen: Mapping[str, parameters.Value], on_spot: bo
     ]
 
 
-def _preview(ctx: Context, env: Environment, facts: list[Fact], photos: int, folder: str) -> Reply:
+def _preview(ctx: Context, env: Environment, facts: list[Fact], data: Folder | None, folder: str) -> Reply:
     """What a run would do, and what publishing this bot's code would change in the definition it runs by."""
+    photos = f"{len(data.photos):,} photos" if data else "photos"
     lines = changes.unpublished(ctx.client("sagemaker"), ctx.names, env)
     words = f"Published again, the pipeline would change in {len(lines)} places." if lines else ""
     return Reply(
@@ -188,7 +205,7 @@ def _preview(ctx: Context, env: Environment, facts: list[Fact], photos: int, fol
         context=[
             "asked by ",
             Mention(ctx.person.user),
-            f" · {photos:,} photos in s3://{ctx.names.data_bucket}/{folder}",
+            f" · {photos} in s3://{ctx.names.data_bucket}/{folder}",
         ],
         text=words or "The pipeline is published as this bot's code has it: publishing would change nothing.",
         facts=facts,

@@ -82,12 +82,13 @@ class Progress:
 
     def saved(self, trainer: Any) -> None:
         """Keep what an interruption must not take; an epoch that was cut short is none."""
-        if not self.asked_to_stop:
+        if trainer.epoch in self.trained:
             self.checkpoints.keep(trainer)
 
     def epoch_trained(self, trainer: Any) -> None:
-        """Remember that this epoch was a real one."""
-        self.trained.add(trainer.epoch)
+        """Remember that this epoch was a whole one."""
+        if not self.asked_to_stop:
+            self.trained.add(trainer.epoch)
 
     def epoch_ended(self, trainer: Any) -> None:
         """Report an epoch. Called once more at the very end, with best.pt's figures and no epoch trained for it."""

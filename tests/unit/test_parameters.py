@@ -19,7 +19,7 @@ from pipeline.errors import BadInput, NotFound
 from pipeline.executions import Execution
 from pipeline.names import Names
 from pipeline.parameters import BY_NAME, SETTINGS
-from tests.unit.fake_aws import FakeClient
+from tests.unit.fake_aws import FakeClient, refusal
 from tests.unit.test_definition import render
 
 NAMES = Names("123456789012", "us-east-1")
@@ -122,6 +122,11 @@ def test_what_makes_no_sense_is_answered_with_what_does(line: str, words: str) -
 def test_a_folder_without_photos_starts_nothing() -> None:
     with pytest.raises(NotFound, match="photo below"):
         ask("pipeline run", photos={"Contents": [{"Key": "survey/classes.txt", "Size": 1, "ETag": "e"}]})
+
+
+def test_who_may_not_look_at_the_photos_hears_from_aws_whether_they_may_start() -> None:
+    _, sagemaker = ask("pipeline run", photos=refusal("AccessDenied", "not authorized to perform: s3:ListBucket"))
+    assert len(sent(sagemaker)[1]["DataState"]) == 64, "nothing prepared is taken for what nobody has looked at"
 
 
 def test_a_dry_run_starts_nothing_and_tells_what_publishing_would_change() -> None:
