@@ -72,6 +72,12 @@ class Container:
         path = self.root / "input" / "config" / "hyperparameters.json"
         return {key: str(value) for key, value in json.loads(path.read_text("utf-8")).items()}
 
+    def instance(self) -> str:
+        """Type of the instance that a training job runs on; empty where nobody says."""
+        path = self.root / "input" / "config" / "resourceconfig.json"
+        config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return str(config.get("current_instance_type", ""))
+
     def hosts(self) -> tuple[str, Sequence[str]]:
         """Name of this machine, and of all that run the job, itself included, in an order all agree on."""
         path = self.root / "config" / "resourceconfig.json"

@@ -117,6 +117,7 @@ def judge(container: Container, log: RunLog) -> str:
 
     execution = log.facts.execution.rpartition("/")[2]
     versions.used(container.output("versions"), log.facts.data_version, execution)
+    log.params({"told/map_threshold": container.setting("MAP_THRESHOLD")})
     log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
