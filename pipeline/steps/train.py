@@ -116,7 +116,7 @@ def train(container: Container) -> str:
     """Run the step; see the module's words."""
     asked = container.hyperparameters()
     log = _trial(container, asked) if asked.get("tuning") else _joined(container)
-    # As it was asked for, by the names people know: a preset, an instance. What YOLO makes of it is logged by `settled`.
+    # As it was asked for, by the names people know: a preset, an instance. What YOLO makes of it, `settled` logs.
     log.params({f"told/{name}": value for name, value in asked.items()} | {"told/instance_type": container.instance()})
     with log.failing():
         words = fit(container, asked, log)

@@ -69,7 +69,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
             "AWS_EC2_METADATA_DISABLED": "true",
             "GROUNDCREW_ACCOUNT": NAMES.account,
         }
-        text = (state / "credentials").read_text().partition("[ab]")[2]
+        text = (state / "credentials").read_text().partition("[ab]")[2].partition("\n[")[0]
         keys = dict(re.findall(r"^(aws_\w+) = (\S+)$", text, re.MULTILINE))
         yield Account(environment, boto3.Session(**keys), url)
     finally:
