@@ -19,6 +19,7 @@ GROWS: Mapping[str, Sequence[str]] = MappingProxyType(
         "Train": ("epochs", "photos", "image_size", "network"),
         "Evaluate": ("photos", "image_size", "network"),
         "Baseline": ("photos", "image_size", "network"),
+        "Explain": ("image_size", "network"),
     }
 )
 """What a step's time grows with; that of the others with nothing."""
