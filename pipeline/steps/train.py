@@ -117,7 +117,8 @@ def train(container: Container) -> str:
     asked = container.hyperparameters()
     log = _trial(container, asked) if asked.get("tuning") else _joined(container)
     # As it was asked for, by the names people know: a preset, an instance. What YOLO makes of it, `settled` logs.
-    log.params({f"told/{name}": value for name, value in asked.items()} | {"told/instance_type": container.instance()})
+    told = {**asked, "instance_type": container.instance()}
+    log.params({f"told/{name}": value for name, value in told.items() if value})
     with log.failing():
         words = fit(container, asked, log)
     if asked.get("tuning") and not words.startswith(STOPPED):
