@@ -19,7 +19,9 @@ def main(data: Path, arguments: Path, work: Path) -> None:
 
     asked = yaml.safe_load(arguments.read_text())
     settings = {key: value for key, value in asked.items() if key not in OF_THE_JOB and value is not None}
-    yolo.load(work / "yolo", threads=1)(asked["model"]).train(data=str(data), project=str(work), name="run", **settings)
+    yolo.load(work / "yolo", threads=yolo.threads())(asked["model"]).train(
+        data=str(data), project=str(work), name="run", **settings
+    )
 
 
 if __name__ == "__main__":

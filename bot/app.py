@@ -55,6 +55,7 @@ from commands.explain import explanation_live
 from commands.home import sections
 from commands.reply import Finding, Form, Reply
 from commands.schedule import REPORTS
+from commands.tuning import tuning_live
 from iam import mapping
 from iam.policy import statements
 from iam.sessions import Session, Sessions
@@ -358,6 +359,7 @@ def worker(settings: Settings) -> None:
         "cleanup": cleanup_live,
         "profile": profile_live,
         "batch": batch_live,
+        "tuning": tuning_live,
     }
     sender = Sender(engine, slack, lambda: routes.now().fallback, bells.outbox, stop)
     watcher = Watcher(engine, looks, place.observer_context, bells.live, stop)

@@ -22,7 +22,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from commands.command import Context
 from commands.pricing import hourly
+from commands.training_cost import work_of
 from pipeline import usage
+from pipeline.definition import HYPERPARAMETERS
 from pipeline.errors import GroundcrewError, Unavailable
 from pipeline.usage import Origin, Used
 from state import bookmarks, estimates, jobs, live
@@ -45,6 +47,8 @@ ASK_AGAIN_S = 60.0
 REMEMBERED = 200
 SAID_WITHIN = timedelta(minutes=2)
 """After what a person started has begun, it is on record that they did."""
+TOLD_WITHIN = timedelta(minutes=5)
+"""After a job of a run has ended, its training has told how many photos there are, or there will be none to tell of."""
 
 TROUBLE = (ClientError, BotoCoreError, GroundcrewError)
 
@@ -134,18 +138,20 @@ class Books:
                 bookmarks.put(connection, reader, began - OVERLAP)
 
     def _write(self, ctx: Context, used: Used) -> bool:
-        """Write a use as it is now. False when its price could not be asked for: it has to be written again."""
+        """Write a use as it is now. False when its price or its work is not known yet: it has to be written again."""
         origin = self._origin(ctx, used)
         price = self._price(ctx, used)
         execution = None
         if origin is not None and used.run is not None:
             pipeline = f"pipeline/groundcrew-{used.environment}-detector"
             execution = ctx.names.arn("sagemaker", f"{pipeline}/execution/{used.run}")
-        work = self._work(ctx, execution, origin) if used.completed else None
+        work = self._work(ctx, used, execution, origin) if used.completed else None
+        # A run's photos are told by its training, which begins after the first jobs have ended.
+        early = work is not None and execution is not None and "photos" not in work and _just_ended(used)
         with self._engine.begin() as connection:
             team, user = _person(connection, used, origin)
             jobs.put(connection, _job(used, execution, team, user, price or (None, None), work))
-        return price is not None
+        return price is not None and not early
 
     def _price(self, ctx: Context, used: Used) -> tuple[Decimal | None, str | None] | None:
         """Price and currency, both None where the list has none; None when it does not answer."""
@@ -166,12 +172,13 @@ class Books:
             _remember(self._origins, used.run, found)
         return self._origins[used.run]
 
-    def _work(self, ctx: Context, execution: str | None, origin: Origin | None) -> Mapping[str, int]:
+    def _work(self, ctx: Context, used: Used, execution: str | None, origin: Origin | None) -> Mapping[str, int]:
         """What a completed job got through, as far as it is known."""
+        if used.kind == "tuning":
+            return work_of({name: used.told.get(told, "") for told, name in HYPERPARAMETERS.items()})
         if origin is None or execution is None:
             return {}
-        numbers = {"epochs": "Epochs", "image_size": "ImageSize"}
-        work = {name: int(origin.parameters[key]) for name, key in numbers.items() if key in origin.parameters}
+        work = work_of(origin.parameters)
         photos = self._photos.get(execution) or self._count(ctx, execution)
         return {**work, "photos": photos} if photos else work
 
@@ -237,6 +244,10 @@ class Books:
                 jobs.end(connection, row, max(at, row.started_at))
 
 
+def _just_ended(used: Used) -> bool:
+    return used.ended is not None and datetime.now(UTC) - used.ended < TOLD_WITHIN
+
+
 def _config(row: Job) -> str:
     return row.id.rpartition("#")[0]
 
@@ -256,7 +267,7 @@ def _person(connection: Connection, used: Used, origin: Origin | None) -> tuple[
             return deployed.team, deployed.user_id
         said = estimates.of_stack(connection, used.name, used.started + SAID_WITHIN)
     else:
-        said = next(reversed(estimates.of_subject(connection, used.id)), None)
+        said = next(reversed(estimates.of_subject(connection, used.parent or used.id)), None)
     return (said.team, said.user_id) if said else (None, None)
 
 

@@ -103,7 +103,8 @@ class Use:
     """Instances that a line puts to work: those of a step's job, or with `stays` what runs until it is deleted.
 
     `seconds` is what it typically takes where nothing like it has run, `most_s` when SageMaker stops it. Its time grows
-    with the product of what `grows_with` names in the work, the image size twice. `instead` are other instance types.
+    with the product of what `grows_with` names in the work, the image size twice. `instead` are other instance types,
+    `spot`: on capacity that AWS may take back.
     """
 
     step: str
@@ -115,6 +116,7 @@ class Use:
     stays: bool = False
     instances: int = 1
     instead: Sequence[str] = ()
+    spot: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ MONTH_H = 730
 """Hours of a month, as AWS reckons."""
 DAY_H = 24
 SQUARED = frozenset({"image_size"})
+SPOT_SAVES = 0.9
+"""The most that AWS says managed spot training saves (SageMaker developer guide, "Managed Spot Training")."""
 WORTH_SAYING = Decimal("0.5")
 """Below this nobody needs a cheaper way to do it."""
 
@@ -257,9 +259,13 @@ def _part(ctx: Context, use: Use, price: PriceRow | None, work: Mapping[str, int
     if use.stays:
         return Part(use, price)
     with ctx.state.begin() as connection:
-        found = jobs.like(connection, use.step, use.instance_type, HISTORY)
-    past = _history(found, use, work)
+        found = jobs.like(connection, use.step, use.instance_type, HISTORY, spot=use.spot)
+        # A spot job is known by the seconds that were billed; where none has run yet, its high end is the full price.
+        others = jobs.like(connection, use.step, use.instance_type, HISTORY) if use.spot and not found else []
+    past = _history(found or others, use, work)
     time = rule.from_history(past, 1.0) if past else rule.typical(use.seconds)
+    if use.spot and not found:
+        time = rule.at_best(time, SPOT_SAVES)
     return Part(use, price, time.at_most(use.most_s), len(past), time.expected)
 
 
@@ -279,7 +285,7 @@ def _history(found: Sequence[Job], use: Use, work: Mapping[str, int]) -> list[Pa
 
 def _cheaper(ctx: Context, found: Estimate, spend: Spend) -> list[str]:
     """Other ways to nearly the same, with what speaks for and against them."""
-    said = [words for part in found.parts for words in _smaller(ctx, part)]
+    said = [words for part in found.parts for words in [*_smaller(ctx, part), *_on_spot(ctx, found, part, spend.work)]]
     cut = next((part for part in found.jobs if part.cut), None)
     if cut is not None:
         limit = duration(cut.use.most_s)
@@ -291,6 +297,18 @@ def _cheaper(ctx: Context, found: Estimate, spend: Spend) -> list[str]:
                 f"{spend.less[0]} costs about {money(less.expected, found.currency)}; see first what it reaches"
             )
     return said
+
+
+def _on_spot(ctx: Context, found: Estimate, part: Part, work: Mapping[str, int]) -> list[str]:
+    """The same training on capacity that AWS may take back, where it is worth it: by our own such trainings, if any."""
+    if part.use.component != "Training" or part.use.spot or part.money is None or part.money.expected < WORTH_SAYING:
+        return []
+    other = _part(ctx, replace(part.use, spot=True), part.price, work)
+    if other.money is None:
+        return []
+    low, now = money(other.money.low, found.currency), money(part.money.expected, found.currency)
+    words = f"--spot may train for as little as {low} instead of {now}"
+    return [f"{words}; it waits for free machines, and goes on from its last epoch when one is taken away"]
 
 
 def _smaller(ctx: Context, part: Part) -> list[str]:

@@ -11,9 +11,10 @@ from commands.command import Context
 from commands.progress import Progress, epochs_of, event, progress_of
 from commands.reply import Action, Audience, Confirm, Fact, Inline, Outcome, Reply, Step, StepState
 from commands.wording import duration, score, shorten, span, who
-from pipeline import executions
+from pipeline import executions, quotas
 from pipeline.executions import Execution, StepRun
 from pipeline.names import ENVIRONMENTS, Environment
+from pipeline.parameters import BY_NAME, SPOT
 
 STATES: dict[str | None, StepState] = {
     None: "waiting",
@@ -26,6 +27,7 @@ STATES: dict[str | None, StepState] = {
 }
 _LABELS = {"CheckMap": "Check mAP", "BelowThreshold": "Below threshold"}
 _DOING = {
+    "Track": "opening its MLflow run",
     "Preprocess": "preparing data",
     "Train": "training",
     "Evaluate": "evaluating",
@@ -35,18 +37,6 @@ _DOING = {
     "Register": "registering",
     "Deploy": "deploying",
 }
-_OPTIONS = {
-    "DataPrefix": "prefix",
-    "Epochs": "epochs",
-    "ImageSize": "image-size",
-    "BatchSize": "batch",
-    "LearningRate": "lr",
-    "Seed": "seed",
-    "MapThreshold": "map-threshold",
-    "OnBadData": "on-bad-data",
-    "Weights": "weights",
-    "MaxImages": "max-images",
-}
 
 
 def execution_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
@@ -54,7 +44,7 @@ def execution_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
     run = executions.load(ctx.client("sagemaker"), arn)
     progress = progress_of(ctx, run)
     failed = _failed_step(run)
-    ran = [step.job for step in run.steps if step.job]
+    ran = [step.job for step in run.steps if step.job and not step.taken_from]
     cost, counted = spent.of_execution(ctx, arn, ran, None if run.running else run.changed)
     reply = Reply(
         title=f"Training run {short(run.id)} in {run.environment}: {_state(run, progress)}",
@@ -136,7 +126,8 @@ def _context(run: Execution, progress: Progress) -> Sequence[Inline]:
 
 
 def _weights(run: Execution) -> str:
-    return run.parameters.get("Weights", "").rsplit("/", 1)[-1] or "yolo11n"
+    network = run.parameters.get("Weights", "").rsplit("/", 1)[-1] or run.parameters.get("Model", "yolo11n")
+    return f"{network} on {run.parameters.get('TrainInstance', '')}, spot" if run.spot else network
 
 
 def _text(run: Execution, progress: Progress, failed: StepRun | None) -> str:
@@ -144,7 +135,7 @@ def _text(run: Execution, progress: Progress, failed: StepRun | None) -> str:
         return run.reason if run.status == "Failed" else ""
     if failed.kind != "Fail":
         why = failed.message or failed.reason or "no reason was given"
-        return f"{_LABELS.get(failed.name, failed.name)} failed: {why}"
+        return f"{_LABELS.get(failed.name, failed.name)} failed: {why}{quotas.advice(why)}"
     if progress.map50 is None:
         return failed.reason
     reached, needed = progress.map50, threshold(run)
@@ -167,6 +158,9 @@ def _line(step: StepRun, run: Execution, progress: Progress) -> Step:
         if not run.running:
             return Step(name, "skipped", "not run")
         return Step(name, state, f"waiting · only if mAP50 ≥ {threshold(run):.2f}" if step.only_if else "waiting")
+    if state == "done" and step.taken_from:
+        words = f"taken from run {short(step.taken_from)}: same data, same code"
+        return Step(name, state, f"{words} · {shorten(step.message, 160)}" if step.message else words)
     started = step.started or run.started
     took = span(started, step.ended) if step.ended else _so_far(started)
     if state == "running" and step.kind == "Training" and progress.epoch:
@@ -197,6 +191,8 @@ def _last_words(ctx: Context, job: str) -> str:
 def _training(progress: Progress, epochs: int) -> str:
     parts = [f"{progress.epoch} of {epochs}"]
     parts += [f"mAP50 {score(progress.map50)}"] if progress.map50 is not None else []
+    resumed = progress.run.tags.get("resumed_after_epoch") if progress.run else None
+    parts += [f"went on after epoch {resumed}"] if resumed else []
     parts += [f"about {duration(progress.left_s)} left"] if progress.left_s else []
     return " · ".join(parts)
 
@@ -243,15 +239,19 @@ def _again(run: Execution) -> list[Action]:
     if failed is not None and failed.kind == "Fail":
         longer = min(300, 2 * max(1, epochs_of(run)))
         again = {**run.parameters, "Epochs": str(longer)}
-        return [Action(f"Train for {longer} epochs", _command_line(run.environment, again), "primary")]
-    actions = [Action("Run again", _command_line(run.environment, run.parameters))]
+        return [Action(f"Train for {longer} epochs", _command_line(run, again), "primary")]
+    actions = [Action("Run again", _command_line(run, run.parameters))]
     if run.status in executions.RETRYABLE:
         actions.insert(0, Action("Retry", f"pipeline retry {run.id} --env {run.environment}", style="primary"))
     return actions
 
 
-def _command_line(env: str, parameters: Mapping[str, str]) -> str:
-    given = {_OPTIONS[key]: value for key, value in parameters.items() if key in _OPTIONS and value}
-    return shlex.join(
-        ["pipeline", "run", "--env", env, *(part for key, value in given.items() for part in (f"--{key}", value))]
-    )
+def _command_line(run: Execution, parameters: Mapping[str, str]) -> str:
+    """The line that starts such a run; weights bring their own network."""
+    given = {BY_NAME[key].option: value for key, value in parameters.items() if key in BY_NAME and value}
+    if "weights" in given:
+        given.pop("model", None)
+    words = [part for option, value in given.items() for part in (f"--{option}", value)]
+    if run.spot != SPOT.get(run.environment, False):
+        words.append("--spot" if run.spot else "--no-spot")
+    return shlex.join(["pipeline", "run", "--env", run.environment, *words])

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
@@ -218,7 +219,7 @@ def _option(parameter: inspect.Parameter) -> Option:
     details = next((item for item in marks if isinstance(item, Parameter)), Parameter())
     if marks:
         annotation = annotation.__origin__
-    if get_origin(annotation) is Union or get_origin(annotation).__class__.__name__ == "UnionType":
+    if get_origin(annotation) in (Union, UnionType):
         annotation = next(item for item in get_args(annotation) if item is not type(None))
     checks = details.validator if isinstance(details.validator, tuple) else (details.validator,)
     return Option(

@@ -1,25 +1,23 @@
-"""Training runs: start, list, show, stop, retry, and what their jobs logged."""
+"""Training runs that were started (`commands.training`): list, show, stop, retry, and what their jobs logged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from commands import deployment as deploying
-from commands.arguments import Between, DataFolder, Env, Execution, Yes, data_folder
-from commands.command import READERS, Context, Need, Spend, Use, command
+from commands import training_cost
+from commands.arguments import Between, Env, Execution, Yes
+from commands.command import READERS, Context, Need, Spend, command
 from commands.execution import execution_live, short, slot, stop_button
 from commands.reply import Action, Audience, Code, Document, Fact, Follow, Mention, Reply, Table
 from commands.wording import day
-from pipeline import definition, deployment, executions
+from pipeline import executions
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.executions import StepRun
 from pipeline.names import Environment
-from pipeline.prices import Component
 
 LIST = Need("sagemaker:ListPipelineExecutions", "pipeline/{pipeline}")
 JOB_LOGS = "arn:aws:logs:{region}:{account}:log-group:/aws/sagemaker/*Jobs:log-stream"
@@ -42,117 +40,6 @@ READ = (
     Need("sagemaker:DescribeProcessingJob", "processing-job/groundcrew-{env}-*"),
     *LOGS,
 )
-
-
-GROWS: Mapping[str, Sequence[str]] = MappingProxyType(
-    {
-        "Preprocess": ("photos",),
-        "Train": ("epochs", "photos", "image_size"),
-        "Evaluate": ("photos", "image_size"),
-        "Baseline": ("photos", "image_size"),
-        "Explain": ("image_size",),
-    }
-)
-"""What a step's time grows with; Deploy's with nothing."""
-START_S, MEGAPIXEL_S = 60.0, 1.5
-"""Typical seconds to start a step, and for a training to pass once over a million pixels on ml.c5.xlarge."""
-TYPICAL_PHOTOS = 1_000
-"""Thought of where nobody has run a pipeline yet."""
-
-
-def spends(ctx: Context, *, env: Environment, epochs: int, image_size: int, max_images: int, **_: object) -> Spend:
-    """The jobs of a run, and in dev the endpoint that its last step makes, where none serves yet."""
-    work = {"epochs": epochs, "image_size": image_size, **({"photos": max_images} if max_images else {})}
-    uses = [_use(step, work) for step in definition.JOBS if step != "Deploy" or env == "dev"]
-    if env == "dev":
-        # Its instance type is not this line's to choose: nothing smaller is offered.
-        uses += [replace(use, instead=()) for use in deploying.additional(ctx, env, deployment.INSTANCE_TYPE)]
-    half = epochs // 2
-    return Spend(uses, work, less=(f"--epochs {half}", {"epochs": half}) if half else None)
-
-
-def _use(step: str, work: Mapping[str, int]) -> Use:
-    instance_type, most = definition.JOBS[step]
-    component: Component = "Training" if step == "Train" else "Processing"
-    passes = work.get("epochs", 1) if step == "Train" else 1
-    pixels = work.get("photos", TYPICAL_PHOTOS) * work.get("image_size", 0) ** 2 / 1e6
-    seconds = START_S + MEGAPIXEL_S * passes * pixels * ("image_size" in GROWS.get(step, ()))
-    return Use(step, component, instance_type, seconds, most, GROWS.get(step, ()))
-
-
-@command(
-    "pipeline run",
-    allowed={"data-scientist": ("dev",), "ml-engineer": ("staging",)},
-    needs=[Need("sagemaker:StartPipelineExecution", "pipeline/{pipeline}")],
-    changes=True,
-    audience=Audience.CHANNEL,
-    spends=spends,
-    example="pipeline run --epochs 4 --image-size 128",
-)
-def run(
-    ctx: Context,
-    *,
-    env: Env = "dev",
-    epochs: Annotated[int, Parameter(help="Passes over the training photos", validator=Between(1, 300))] = 4,
-    image_size: Annotated[
-        int, Parameter(help="Longer side the model sees, pixels, a multiple of 32", validator=Between(64, 1280, 32))
-    ] = 128,
-    batch: Annotated[int, Parameter(help="Photos a training step", validator=Between(1, 256))] = 4,
-    lr: Annotated[float, Parameter(help="Learning rate at the start", validator=Between(0.000001, 1))] = 0.003,
-    seed: Annotated[int, Parameter(help="Repeats the split and the training", validator=Between(0, 1_000_000))] = 0,
-    map_threshold: Annotated[
-        float, Parameter(help="mAP50 a model needs to be registered", validator=Between(0, 1))
-    ] = 0.6,
-    on_bad_data: Annotated[
-        Literal["skip", "fail"], Parameter(help="Leave broken photos and labels out, or stop")
-    ] = "skip",
-    prefix: DataFolder = "survey/",
-    weights: Annotated[str, Parameter(help="Weights to start from, s3://…; yolo11n if not given")] = "",
-    max_images: Annotated[
-        int, Parameter(help="Use at most so many photos; 0 is all", validator=Between(0, 1_000_000))
-    ] = 0,
-    yes: Yes = False,
-) -> Reply:
-    """Start a training run: prepare, train, evaluate, register, deploy to dev."""
-    if weights and not weights.startswith("s3://"):
-        raise BadInput(f"--weights {weights!r} is not in S3.", "Give an address like s3://bucket/path/best.pt.")
-    prefix = data_folder(ctx.names.data_bucket, prefix)
-    parameters = {
-        "DataPrefix": prefix,
-        "Epochs": str(epochs),
-        "ImageSize": str(image_size),
-        "BatchSize": str(batch),
-        "LearningRate": f"{lr:.10g}",
-        "Seed": str(seed),
-        "MapThreshold": f"{map_threshold:.10g}",
-        "OnBadData": on_bad_data,
-        "Weights": weights,
-        "MaxImages": str(max_images),
-    }
-    arn = executions.start(
-        ctx.client("sagemaker"),
-        ctx.names,
-        env,
-        parameters,
-        token=ctx.token,
-        name=f"run-{ctx.token[:8]}",
-        about=f"Started from Slack by {ctx.person.team}.{ctx.person.user} as {ctx.person.role}",
-    )
-    execution = arn.rsplit("/", 1)[-1]
-    return Reply(
-        title=f"Training run {short(execution)} in {env}: starting",
-        context=["started by ", Mention(ctx.person.user), f" · photos s3://{ctx.names.data_bucket}/{prefix}"],
-        facts=[
-            Fact("Epochs", str(epochs)),
-            Fact("Image size", f"{image_size} px"),
-            Fact("Needs mAP50", f"{map_threshold:.2f}"),
-            Fact("Role", ctx.person.role),
-        ],
-        actions=[stop_button(execution, env)],
-        environment=env,
-        slot=slot(arn),
-        follow=Follow("execution", arn),
-    )
 
 
 @command("pipeline list", allowed=READERS, needs=[LIST], example="pipeline list --env dev")
@@ -221,11 +108,8 @@ def spends_again(ctx: Context, *, execution: str, env: Environment, **_: object)
     if executions.status(sagemaker, arn) not in executions.RETRYABLE:
         return None
     done = [step.name for step in executions.steps(sagemaker, arn) if step.status == "Succeeded"]
-    given = executions.parameters(sagemaker, arn)
-    numbers = {"epochs": "Epochs", "image_size": "ImageSize", "photos": "MaxImages"}
-    work = {name: int(given[key]) for name, key in numbers.items() if int(given.get(key, 0))}
-    steps = [step for step in definition.JOBS if step not in done and (step != "Deploy" or env == "dev")]
-    return Spend([_use(step, work) for step in steps], work)
+    on_spot = executions.alias(sagemaker, arn) == "spot"
+    return training_cost.again(env, executions.parameters(sagemaker, arn), done, on_spot)
 
 
 @command(

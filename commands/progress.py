@@ -38,6 +38,8 @@ def progress_of(ctx: Context, run: Execution) -> Progress:
         return _from_log(ctx, run, "MLflow does not answer; the run does not need it")
     if found is None:
         return _from_log(ctx, run, "")
+    # An epoch that was trained again after an interruption is told twice: the later one counts.
+    points = list({point.step: point for point in points}.values())
     left = None
     if len(points) > 1:
         left = (points[-1].at - points[0].at) / (len(points) - 1) * (epochs_of(run) - len(points))

@@ -162,7 +162,7 @@ class Menu:
 class Follow:
     """Keep this reply up to date until the named thing has ended. `kind` is a key of `bot.watcher`'s table."""
 
-    kind: Literal["execution", "deployment", "explanation", "monitor", "cleanup", "profile", "batch"]
+    kind: Literal["execution", "deployment", "explanation", "monitor", "cleanup", "profile", "batch", "tuning"]
     arn: str
 
 

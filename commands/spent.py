@@ -31,6 +31,13 @@ def of_job(ctx: Context, arn: str, ended: datetime | None) -> tuple[list[Fact], 
     return _facts(rows, told, ended), _settled(rows, [arn], ended)
 
 
+def of_jobs(ctx: Context, subject: str, ran: Collection[str], ended: datetime | None) -> tuple[list[Fact], bool]:
+    """The same of several jobs that were started, and estimated, as one."""
+    with ctx.state.begin() as connection:
+        rows, told = jobs.of_ids(connection, ran), estimates.of_subject(connection, subject)
+    return _facts(rows, told, ended), _settled(rows, ran, ended)
+
+
 def of_endpoint(ctx: Context, name: str) -> list[Fact]:
     """What an endpoint costs as it is, and has cost with what it serves now."""
     with ctx.state.begin() as connection:

@@ -1,20 +1,25 @@
 """`python -m infra plan|up|down --profile ab [--region …]`: the account's roles, platform and audit record.
 
+`up` shows the change sets and asks; `down` shows what is there, asks, ends and empties it, and says what still costs.
+Both want to know the account beforehand (--account, or GROUNDCREW_ACCOUNT) and refuse any other.
 `python -m infra studio --profile ab --access FILE --vpc … --subnets …`: the notebooks, for accounts that want them.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import stacks, studio
-from pipeline.errors import Denied, GroundcrewError, Unavailable
+from infra.remains import remains
+from infra.takedown import takedown
+from pipeline.errors import Denied, GroundcrewError, Refused, Unavailable
 from pipeline.names import Names
 
 _DATA_BUCKET = Names("", "").data_bucket
@@ -36,6 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("action", choices=("plan", "up", "down", "studio"))
     parser.add_argument("--profile", help="AWS profile of the operator, for example ab")
     parser.add_argument("--region", help="AWS region; otherwise the profile's")
+    parser.add_argument(
+        "--account",
+        default=os.environ.get("GROUNDCREW_ACCOUNT", ""),
+        help="the account's number; any other is refused; default: GROUNDCREW_ACCOUNT",
+    )
+    parser.add_argument("--yes", action="store_true", help="do not show and ask first")
+    parser.add_argument("--audit-too", action="store_true", help="down: end the locked evidence as well")
     parser.add_argument("--operator-arn", help="IAM user or role that may publish and run the bot; otherwise you")
     parser.add_argument("--data-bucket", default=_DATA_BUCKET, help="bucket with the survey photos (%(default)s)")
     studio.options(parser)
@@ -45,17 +57,28 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> None:
     try:
         session: Any = boto3.Session(profile_name=options.profile, region_name=options.region)
-        files: Sequence[stacks.File]
+        caller = session.client("sts").get_caller_identity()
+        _check(caller["Account"], options)
+        names = Names(caller["Account"], session.region_name, options.data_bucket)
         if options.action == "studio":
-            step, files = options.step, studio.stacks(options)
+            _each(
+                session,
+                {"plan": stacks.plan, "up": stacks.up, "down": stacks.down}[options.step],
+                studio.stacks(options),
+            )
+            return
+        files = stacks.stacks(options.operator_arn or _operator(session, caller["Arn"]), names)
+        if options.action == "plan":
+            _each(session, stacks.plan, files)
+        elif options.action == "up":
+            _up(session, files, confirmed=options.yes)
         else:
-            operator = options.operator_arn or _operator(session)
-            names = Names(operator.split(":")[4], session.region_name, options.data_bucket)
-            step, files = options.action, stacks.stacks(operator, names)
-        action = {"plan": stacks.plan, "up": stacks.up, "down": stacks.down}[step]
-        cloudformation, s3 = session.client("cloudformation"), session.client("s3")
-        for file in reversed(files) if step == "down" else files:
-            action(cloudformation, stacks.complete(cloudformation, s3, file), _say)
+            takedown(
+                session.client, names, files, audit_too=options.audit_too, confirmed=options.yes, say=_say, ask=_ask
+            )
+            _say("What still costs:")
+            for line in remains(session.client, names):
+                _say(f"  {line}")
     except ClientError as refusal:
         error = refusal.response["Error"]
         needed = "CloudFormation, IAM, S3, SQS, SNS, EventBridge, CloudTrail, SageMaker, Budgets, Cost Explorer"
@@ -65,9 +88,45 @@ def _run(options: argparse.Namespace) -> None:
         raise Unavailable(f"AWS cannot be asked: {fault}", "Check --profile, --region and the network.") from fault
 
 
-def _operator(session: Any) -> str:
+def _check(account: str, options: argparse.Namespace) -> None:
+    """Raise Refused for an account that is not the configured one; a plan may be made of any."""
+    if options.account and options.account != account:
+        raise Refused(
+            f"Profile {options.profile} is of account {account}, not of {options.account}.",
+            "Take another profile, or correct --account or GROUNDCREW_ACCOUNT.",
+        )
+    if not options.account and options.action in ("up", "down"):
+        raise Refused(
+            f"No account is configured; profile {options.profile} is of {account}.",
+            f"If that is the one, say so: --account {account}.",
+        )
+
+
+def _up(session: Any, files: Sequence[stacks.File], *, confirmed: bool) -> None:
+    """Show the change sets, ask, and bring everything up; what has not changed stays as it is."""
+    if not confirmed:
+        _each(session, stacks.plan, files)
+        if _ask("Bring this up? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise Refused("It was not agreed to.", "Nothing was changed.")
+    _each(session, stacks.up, files)
+
+
+def _each(session: Any, action: Callable[[Any, stacks.File, stacks.Say], None], files: Sequence[stacks.File]) -> None:
+    cloudformation, s3 = session.client("cloudformation"), session.client("s3")
+    down = action is stacks.down
+    for file in reversed(files) if down else files:
+        action(cloudformation, stacks.complete(cloudformation, s3, file), _say)
+
+
+def _ask(question: str) -> str:
+    """What somebody at the terminal answers. Raises Refused when nobody is there."""
+    if not sys.stdin.isatty():
+        raise Refused("Nobody can be asked here.", "Look at `python -m infra plan`, then give --yes.")
+    return input(question)
+
+
+def _operator(session: Any, arn: str) -> str:
     """The caller as trust policies name it: a user, or the role behind a session (its path is only known to IAM)."""
-    arn = str(session.client("sts").get_caller_identity()["Arn"])
     if ":assumed-role/" not in arn:
         return arn
     return str(session.client("iam").get_role(RoleName=arn.split("/")[1])["Role"]["Arn"])

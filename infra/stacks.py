@@ -78,18 +78,18 @@ def complete(cloudformation: Any, s3: Any, file: File) -> File:
     """The file with the parameter that says whether its kept bucket is made, from what the account holds now."""
     if file.kept is None:
         return file
-    existing = _find(cloudformation, file.name)
+    existing = find(cloudformation, file.name)
     if existing is not None and existing["StackStatus"] not in _NEVER_LIVED:
         before = {each["ParameterKey"]: each["ParameterValue"] for each in existing.get("Parameters", [])}
         new = before[file.kept.parameter]
     else:
-        new = "false" if _exists(s3, file.kept.bucket) else "true"
+        new = "false" if exists(s3, file.kept.bucket) else "true"
     return replace(file, parameters={**file.parameters, file.kept.parameter: new})
 
 
 def plan(cloudformation: Any, file: File, say: Say) -> None:
     """Say what `up` would change, by a change set that is removed again."""
-    existing = _find(cloudformation, file.name)
+    existing = find(cloudformation, file.name)
     new = existing is None or existing["StackStatus"] in _NEVER_LIVED
     if existing is not None and existing["StackStatus"] == "ROLLBACK_COMPLETE":
         say(f"{file.name}: its first creation failed; `up` removes what is left and creates it anew.")
@@ -125,7 +125,7 @@ def _say_changes(name: str, found: Mapping[str, Any], say: Say) -> None:
 
 def up(cloudformation: Any, file: File, say: Say) -> None:
     """Create or update a stack and wait for it. Raises Refused with the reason of the resource that failed."""
-    existing = _find(cloudformation, file.name)
+    existing = find(cloudformation, file.name)
     if existing is not None and existing["StackStatus"] in _NEVER_LIVED:
         say(f"{file.name}: removing what a failed or previewed creation left")
         down(cloudformation, file, say)
@@ -153,7 +153,7 @@ def up(cloudformation: Any, file: File, say: Say) -> None:
 
 def down(cloudformation: Any, file: File, say: Say) -> None:
     """Delete a stack and wait for it; one that does not exist is deleted already."""
-    existing = _find(cloudformation, file.name)
+    existing = find(cloudformation, file.name)
     if existing is None:
         say(f"{file.name}: not there")
         return
@@ -214,7 +214,8 @@ def _advice(reason: str) -> str:
     return "Correct what the reason says and run the command again."
 
 
-def _find(cloudformation: Any, name: str) -> Mapping[str, Any] | None:
+def find(cloudformation: Any, name: str) -> Mapping[str, Any] | None:
+    """A stack as it is now; None where there is none."""
     try:
         found: Mapping[str, Any] = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as refusal:
@@ -224,7 +225,7 @@ def _find(cloudformation: Any, name: str) -> Mapping[str, Any] | None:
     return found
 
 
-def _exists(s3: Any, bucket: str) -> bool:
+def exists(s3: Any, bucket: str) -> bool:
     """Whether the bucket is there and ours. Raises ClientError when it is somebody else's."""
     try:
         s3.head_bucket(Bucket=bucket)

@@ -18,7 +18,7 @@ import tarfile
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -109,6 +109,26 @@ def read(folder: Path, limit: int = 0, seed: int = 0) -> Survey:
     return Survey(
         book.classes, _drawn(samples, limit, seed), problems, len(images) + len(more), _drawn(unlabelled, limit, seed)
     )
+
+
+def only(survey: Survey, names: str) -> Survey:
+    """The data set with some of its classes (names with commas between; empty: all), in the data set's own order.
+
+    Pictures without such objects stay: they teach what is none. Raises `BadInput` for a class that there is not.
+    """
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    if not wanted:
+        return survey
+    for name in wanted:
+        if name not in survey.classes:
+            raise BadInput(f"The data set has no class {name!r}.", f"Its classes: {', '.join(survey.classes)}.")
+    kept = [name for name in survey.classes if name in wanted]
+    ids = {survey.classes.index(name): number for number, name in enumerate(kept)}
+    samples = tuple(
+        replace(sample, boxes=tuple((ids[box[0]], *box[1:]) for box in sample.boxes if box[0] in ids))
+        for sample in survey.samples
+    )
+    return replace(survey, classes=kept, samples=samples)
 
 
 def split(survey: Survey, seed: int = 0) -> dict[Split, list[Sample]]:

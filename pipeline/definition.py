@@ -1,10 +1,18 @@
 """The pipeline `groundcrew-<env>-detector` as SageMaker's definition JSON.
 
-    Preprocess → Train → Evaluate → CheckMap ─┬─ Baseline, Explain → Register → Deploy (dev only)
-                                              └─ BelowThreshold (Fail)
+    Track ──────┬─ Train → Evaluate → CheckMap ─┬─ Baseline, Explain → Register → Deploy (dev only)
+    Preprocess ─┘                               └─ BelowThreshold (Fail)
 
 Only a model that will be registered gets a drift baseline and an explanation, side by side, and none is registered
 without them.
+
+Track opens the MLflow run while Preprocess prepares the data. Nothing that Preprocess is given names the execution or
+the commit, so SageMaker finds it done when the same code has prepared the same data the same way within 30 days.
+What lies in the data folder is no part of SageMaker's key of a cached step: the parameter DataState says it.
+
+Every environment has the definition twice, as versions of one pipeline under the aliases `on-demand` and `spot`: a
+training that may be interrupted has a longest waiting time, which SageMaker refuses for any other, and no parameter
+can leave a member out.
 
 Built by hand, not rendered with the sagemaker SDK, for two reasons. Importing `sagemaker.mlops` costs 6 to 9
 CPU-seconds, which every start of the local mode would pay; and what it renders needs patching where we need it most
@@ -19,9 +27,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
-from pipeline import card
+from pipeline import card, parameters
 from pipeline.explaining.config import ANALYSIS, INSTANCE, RESULT
 from pipeline.names import PROJECT, Environment, Names
 from pipeline.serving import bodies
@@ -29,20 +37,9 @@ from pipeline.serving import bodies
 Json = dict[str, Any]
 ML = "/opt/ml"
 HOUR = 3600
-PARAMETERS: tuple[tuple[str, str, object], ...] = (
-    ("DataPrefix", "String", "survey/"),
-    ("Epochs", "Integer", 4),
-    ("ImageSize", "Integer", 128),
-    ("BatchSize", "Integer", 4),
-    ("LearningRate", "Float", 0.003),
-    ("Seed", "Integer", 0),
-    ("MapThreshold", "Float", 0.6),
-    ("OnBadData", "String", "skip"),
-    ("Weights", "String", ""),
-    ("MaxImages", "Integer", 0),
-)
 JOBS: Mapping[str, tuple[str, int]] = MappingProxyType(
     {
+        "Track": ("ml.t3.medium", HOUR),
         "Preprocess": ("ml.t3.medium", HOUR),
         "Train": ("ml.c5.xlarge", 4 * HOUR),
         "Evaluate": ("ml.m5.large", HOUR),
@@ -51,12 +48,36 @@ JOBS: Mapping[str, tuple[str, int]] = MappingProxyType(
         "Deploy": ("ml.t3.medium", HOUR),
     }
 )
-"""The steps that are jobs: on which instance type, and the seconds after which SageMaker stops each."""
+"""The steps that are jobs: on which instance type, and the seconds after which SageMaker stops each.
+
+Why these types, and what others were weighed: docs/pipelines.md. The training's is a parameter.
+"""
+SPOT_WAIT = 8 * HOUR
+"""Longest time of a training on spot instances, waiting for them included."""
+KEPT_FOR = "P30D"
+"""How long a prepared data set is taken again."""
+Alias = Literal["on-demand", "spot"]
+ALIASES: tuple[Alias, ...] = get_args(Alias)
+"""The versions of a pipeline that runs start from."""
 SERVED_ON = ("ml.t2.medium", "ml.m5.large", "ml.c5.large", "ml.c5.xlarge", "ml.c5.2xlarge")
 """Instance types on which a model may be deployed."""
 PARTS = ("train", "validation", "test", "unlabelled")
 """What Preprocess makes of the data set."""
-ENUMS = {"OnBadData": ["skip", "fail"]}
+HYPERPARAMETERS: Mapping[str, str] = MappingProxyType(
+    {
+        "model": "Model",
+        "weights": "Weights",
+        "epochs": "Epochs",
+        "image_size": "ImageSize",
+        "batch": "BatchSize",
+        "learning_rate": "LearningRate",
+        "optimizer": "Optimizer",
+        "patience": "Patience",
+        "augmentation": "Augmentation",
+        "seed": "Seed",
+    }
+)
+"""What the training is told, by the pipeline's parameters."""
 PACKAGE_KEYS = ("digest", "map50", "map50_95", "mlflow_run_id", "data_version", "code_revision", "classes")
 """Metadata of the model package that Evaluate leaves under `package` in evaluation.json."""
 
@@ -69,8 +90,9 @@ def definition(
     template_url: str,
     tracking_uri: str,
     revision: str,
+    alias: Alias = "on-demand",
 ) -> str:
-    """The definition of one environment's pipeline; only dev's ends in a deployment.
+    """The definition of one environment's pipeline, for one of its aliases; only dev's ends in a deployment.
 
     `code_uri` is the `s3://` address of source.tar.gz, `template_url` the https address of deployment.yaml,
     `tracking_uri` MLflow's (may be empty: runs are then not tracked, and say so).
@@ -81,8 +103,14 @@ def definition(
     body = {
         "Version": "2020-12-01",
         "Metadata": {},
-        "Parameters": [_parameter(*row) for row in PARAMETERS],
-        "Steps": [builder.preprocess(revision), builder.train(), builder.evaluate(), _check(accepted)],
+        "Parameters": [{"Name": parameters.DATA_STATE, "Type": "String"}, *_parameters(env)],
+        "Steps": [
+            builder.track(revision),
+            builder.preprocess(),
+            builder.train(spot=alias == "spot"),
+            builder.evaluate(),
+            _check(accepted),
+        ],
     }
     return json.dumps(body, indent=1)
 
@@ -94,7 +122,7 @@ def tags(env: Environment) -> list[Json]:
 
 
 class _Builder:
-    """The six steps that are jobs or registrations, for one environment."""
+    """The steps that are jobs or registrations, for one environment."""
 
     def __init__(self, env: Environment, names: Names, image: str, code_uri: str, tracking_uri: str) -> None:
         self.env: Environment = env
@@ -105,36 +133,36 @@ class _Builder:
         self.role = names.role(f"{env}-execution")
         self.home = f"s3://{names.bucket}/{env}"
 
-    def preprocess(self, revision: str) -> Json:
+    def track(self, revision: str) -> Json:
         settings = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
             "EXECUTION_ARN": _get("Execution.PipelineExecutionArn"),
             "EXPERIMENT": self.names.pipeline(self.env),
             "MLFLOW_ARTIFACTS": f"{self.home}/mlflow",
             "CODE_REVISION": revision,
+        }
+        return self._processing("Track", settings, {}, ("run",))
+
+    def preprocess(self) -> Json:
+        settings = {
             "SEED": _text(_get("Parameters.Seed")),
             "MAX_IMAGES": _text(_get("Parameters.MaxImages")),
             "ON_BAD_DATA": _get("Parameters.OnBadData"),
+            "CLASSES": _get("Parameters.Classes"),
+            "DATA_VERSION": _get("Parameters.DataVersion"),
+            "DATA_STATE": _get(f"Parameters.{parameters.DATA_STATE}"),
         }
         raw = _path(f"s3://{self.names.data_bucket}", _get("Parameters.DataPrefix"))
         settings["DATA_URI"] = raw
         step = self._processing("Preprocess", settings, {"raw": raw}, (*PARTS, "report"))
-        # By content, not by run: what runs have used before is written again, the same.
-        step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(_upload("versions", f"{self.home}/data"))
-        return step
+        step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(self._versions())
+        return {**step, "CacheConfig": {"Enabled": True, "ExpireAfter": KEPT_FOR}}
 
-    def train(self) -> Json:
-        channels = {"code": self.code_uri} | {
+    def train(self, *, spot: bool) -> Json:
+        channels = {"code": self.code_uri, "run": _output("Track", "run")} | {
             name: _output("Preprocess", name) for name in ("train", "validation", "report")
         }
-        settings = {
-            "epochs": "Epochs",
-            "image_size": "ImageSize",
-            "batch": "BatchSize",
-            "learning_rate": "LearningRate",
-            "seed": "Seed",
-            "weights": "Weights",
-        }
-        arguments = {
+        arguments: Json = {
             "TrainingJobName": self._job("train"),
             "AlgorithmSpecification": {
                 "TrainingImage": self.image,
@@ -145,39 +173,47 @@ class _Builder:
                     {"Name": "val:map50_95", "Regex": '"map50_95": ([0-9.]+)'},
                 ],
             },
-            "HyperParameters": {key: _text(_get(f"Parameters.{name}")) for key, name in settings.items()},
+            "HyperParameters": {key: _text(_get(f"Parameters.{name}")) for key, name in HYPERPARAMETERS.items()},
             "InputDataConfig": [_channel(name, uri) for name, uri in channels.items()],
             "OutputDataConfig": {"S3OutputPath": self._run("train")},
-            "ResourceConfig": {"InstanceType": JOBS["Train"][0], "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "ResourceConfig": {
+                "InstanceType": _get("Parameters.TrainInstance"),
+                "InstanceCount": 1,
+                "VolumeSizeInGB": 30,
+            },
             "StoppingCondition": {"MaxRuntimeInSeconds": JOBS["Train"][1]},
+            # Of the execution, not of the job: what is retried goes on from them too.
+            "CheckpointConfig": {"S3Uri": self._run("train", "checkpoints"), "LocalPath": f"{ML}/checkpoints"},
             "RoleArn": self.role,
             "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri},
             "Tags": tags(self.env),
         }
+        if spot:
+            arguments["EnableManagedSpotTraining"] = True
+            arguments["StoppingCondition"] |= {"MaxWaitTimeInSeconds": SPOT_WAIT}
         return {"Name": "Train", "Type": "Training", "Arguments": arguments}
 
     def evaluate(self) -> Json:
         settings = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
             "ENDPOINT_NAME": self.names.stack(self.env),
             "MAP_THRESHOLD": _text(_get("Parameters.MapThreshold")),
         }
         inputs = {
             "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
             "test": _output("Preprocess", "test"),
-            "report": _output("Preprocess", "report"),
         }
-        step = self._processing("Evaluate", settings, inputs, ("evaluation", "model", "explaining"))
+        step = self._processing("Evaluate", settings, inputs | self._facts(), ("evaluation", "model", "explaining"))
+        step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(self._versions())
         step["PropertyFiles"] = [
             {"PropertyFileName": "Evaluation", "OutputName": "evaluation", "FilePath": "evaluation.json"}
         ]
         return step
 
     def baseline(self, *, last: bool) -> Json:
-        inputs = {name: _output("Preprocess", name) for name in (*PARTS, "report")} | {
-            "model": _output("Evaluate", "model")
-        }
-        settings = {"LAST_STEP": "yes" if last else "no"}
-        return self._processing("Baseline", settings, inputs, ("baseline",))
+        inputs = {name: _output("Preprocess", name) for name in PARTS} | {"model": _output("Evaluate", "model")}
+        settings = {"MLFLOW_TRACKING_URI": self.tracking_uri, "LAST_STEP": "yes" if last else "no"}
+        return self._processing("Baseline", settings, inputs | self._facts(), ("baseline",))
 
     def explain(self) -> Json:
         """What Evaluate asks to be explained, in Clarify's files."""
@@ -204,7 +240,7 @@ class _Builder:
         metadata = {key: _evaluation(f"package.{key}") for key in PACKAGE_KEYS}
         arguments = {
             "ModelPackageGroupName": self.names.group(self.env),
-            "ModelPackageDescription": "YOLO11n detector for drone imagery",
+            "ModelPackageDescription": "YOLO11 detector for drone imagery",
             "InferenceSpecification": {
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
                 "SupportedContentTypes": list(bodies.TYPES),
@@ -224,6 +260,7 @@ class _Builder:
 
     def deploy(self, template_url: str) -> Json:
         settings = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
             "ENVIRONMENT": self.env,
             "ACCOUNT": self.names.account,
             "REGION": self.names.region,
@@ -232,7 +269,15 @@ class _Builder:
             "TEMPLATE_URL": template_url,
             "CODE_URI": self.code_uri,
         }
-        return self._processing("Deploy", settings, {"report": _output("Preprocess", "report")}, ())
+        return self._processing("Deploy", settings, self._facts(), ())
+
+    def _facts(self) -> Json:
+        """What every later step is told: the run's MLflow run, and what its data are."""
+        return {"run": _output("Track", "run"), "report": _output("Preprocess", "report")}
+
+    def _versions(self) -> Json:
+        """An output by content, not by run: what runs have used before is written again, the same."""
+        return _upload("versions", f"{self.home}/data")
 
     def _processing(self, name: str, settings: Json, inputs: Json, outputs: tuple[str, ...]) -> Json:
         arguments: Json = {
@@ -247,7 +292,7 @@ class _Builder:
             "RoleArn": self.role,
             "ProcessingInputs": [_input(key, uri) for key, uri in ({"code": self.code_uri} | inputs).items()],
             "StoppingCondition": {"MaxRuntimeInSeconds": JOBS[name][1]},
-            "Environment": {"MLFLOW_TRACKING_URI": self.tracking_uri, **settings},
+            "Environment": settings,
             "Tags": tags(self.env),
         }
         if outputs:
@@ -279,9 +324,12 @@ def _check(accepted: list[Json]) -> Json:
     return {"Name": "CheckMap", "Type": "Condition", "Arguments": arguments}
 
 
-def _parameter(name: str, kind: str, default: object) -> Json:
-    row: Json = {"Name": name, "Type": kind, "DefaultValue": default}
-    return row | ({"EnumValues": ENUMS[name]} if name in ENUMS else {})
+def _parameters(env: Environment) -> list[Json]:
+    rows: list[Json] = []
+    for each in parameters.SETTINGS:
+        row: Json = {"Name": each.name, "Type": each.kind, "DefaultValue": each.default(env)}
+        rows.append(row | ({"EnumValues": list(each.choices)} if each.choices else {}))
+    return rows
 
 
 def entrypoint(step: str, code: str) -> list[str]:

@@ -15,12 +15,14 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.definition import Alias
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Names
 
 RUNNING = frozenset({"Executing", "Stopping", "Starting"})
 RETRYABLE = frozenset({"Failed", "Stopped"})
 """States from which RetryPipelineExecution goes on."""
+SPOT: Alias = "spot"
 _LOOK_BACK = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """What programs write to colour a terminal; on a page it would be noise."""
@@ -66,6 +68,8 @@ class StepRun:
     outcome: str = ""
     message: str = ""
     only_if: bool | None = None
+    taken_from: str = ""
+    """The id of the earlier execution whose result was taken again, if one was."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Execution:
     role: str | None
     parameters: Mapping[str, str]
     steps: Sequence[StepRun]
+    spot: bool = False
 
     @property
     def id(self) -> str:
@@ -104,15 +109,24 @@ class Execution:
 
 
 def start(
-    sagemaker: Any, names: Names, env: Environment, parameters: Mapping[str, str], *, token: str, name: str, about: str
+    sagemaker: Any,
+    names: Names,
+    env: Environment,
+    parameters: Mapping[str, str],
+    *,
+    alias: Alias,
+    token: str,
+    name: str,
+    about: str,
 ) -> str:
-    """Start the environment's pipeline and return the execution's ARN. The same `token` never starts a second one.
+    """Start a version of the environment's pipeline and return the execution's ARN; the same `token` starts it once.
 
-    Raises NotFound when the pipeline was never published.
+    Raises NotFound when it was never published, or is being published at this moment.
     """
     try:
         answer = sagemaker.start_pipeline_execution(
             PipelineName=names.pipeline(env),
+            PipelineVersionAlias=alias,
             PipelineExecutionDisplayName=name,
             PipelineExecutionDescription=about,
             PipelineParameters=[{"Name": key, "Value": value} for key, value in parameters.items()],
@@ -194,12 +208,19 @@ def load(sagemaker: Any, arn: str) -> Execution:
         role=_role(identity.get("Arn", "")),
         parameters=defaults | parameters(sagemaker, arn),
         steps=tuple(_with_message(sagemaker, step) for step in found),
+        spot=SPOT in about.get("PipelineVersionAliases", ()),
     )
 
 
 def status(sagemaker: Any, arn: str) -> str:
     """The status of an execution, in the service's words."""
     return str(sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)["PipelineExecutionStatus"])
+
+
+def alias(sagemaker: Any, arn: str) -> Alias:
+    """The version of the pipeline that an execution runs by, by its alias."""
+    found = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn).get("PipelineVersionAliases", ())
+    return SPOT if SPOT in found else "on-demand"
 
 
 def parameters(sagemaker: Any, arn: str) -> dict[str, str]:
@@ -272,7 +293,8 @@ def _newest(sagemaker: Any, pipeline: str, env: str) -> Iterable[Summary]:
 
 def _raise_unpublished(error: ClientError, pipeline: str, env: str) -> None:
     if error.response["Error"]["Code"] == "ResourceNotFound":
-        advice = f"An ML engineer publishes it with `python -m pipeline.publish --env {env}`."
+        publish = f"an ML engineer publishes it with `python -m pipeline.publish --env {env}`."
+        advice = f"If it is being published just now, try again in a moment; else {publish}"
         raise NotFound("pipeline", pipeline, advice=advice) from error
 
 
@@ -315,6 +337,7 @@ def _step(planned: StepRun, begun: Mapping[str, Any] | None) -> StepRun:
         package=metadata.get("RegisterModel", {}).get("Arn"),
         outcome=metadata.get("Condition", {}).get("Outcome", ""),
         only_if=planned.only_if,
+        taken_from=begun.get("CacheHitResult", {}).get("SourcePipelineExecutionArn", "").rsplit("/", 1)[-1],
     )
 
 

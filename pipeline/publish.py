@@ -1,8 +1,9 @@
 """Put the pipeline of an environment into the account: `python -m pipeline.publish --env dev --profile ab`.
 
 Uploads the steps' code and the deployment template under content-addressed keys (nothing is ever overwritten), renders
-the definition, checks it, and creates or updates the pipeline, all as role `groundcrew-ml-engineer`, which the
-profile assumes. Prints what changed. prod has no pipeline: models come there by promotion.
+the definitions (`on-demand` and `spot`), checks them, and creates or updates the pipeline, all as role
+`groundcrew-ml-engineer`, which the profile assumes. Prints what changed; with `--dry-run` only what would change.
+prod has no pipeline: models come there by promotion.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipeline import gate, source
-from pipeline.definition import definition, tags
-from pipeline.errors import Denied, GroundcrewError, Unavailable
+from pipeline import changes, executions, gate, source
+from pipeline.definition import ALIASES, Alias, definition, tags
+from pipeline.errors import Denied, GroundcrewError, NotFound, Unavailable
 from pipeline.names import Environment, Names
 
 ROLE = "ml-engineer"
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         session, names = assume(options.profile, options.region, options.data_bucket)
         for env in options.env:
-            for line in publish(session, names, env, options.mlflow):
+            for line in (preview if options.dry_run else publish)(session, names, env, options.mlflow):
                 print(f"{env}: {line}")
     except GroundcrewError as error:
         print(f"{error.message} {error.advice}".strip(), file=sys.stderr)
@@ -79,14 +80,31 @@ def assume(profile: str, region: str | None, data_bucket: str) -> tuple[boto3.Se
 
 def publish(session: boto3.Session, names: Names, env: Environment, mlflow: str) -> list[str]:
     """Publish one environment; returns what changed, a line each."""
-    s3 = session.client("s3")
-    code, template = source.code(), source.template()
-    changes = [upload(s3, names, env, artifact) for artifact in (template, code)]
-    text = definition(
-        env, names, names.image(), code.uri(env, names), template.url(env, names), mlflow, source.revision()
-    )
-    gate.check(text)
-    return [*changes, put_pipeline(session.client("sagemaker"), names, env, text)]
+    s3, sagemaker = session.client("s3"), session.client("sagemaker")
+    done = [upload(s3, names, env, artifact) for artifact in (source.template(), source.code())]
+    for alias, text in texts(names, env, mlflow).items():
+        done.append(put_version(sagemaker, names, env, alias, text))
+    return [*done, *_under_way(sagemaker, names, env)]
+
+
+def preview(session: boto3.Session, names: Names, env: Environment, mlflow: str) -> list[str]:
+    """What `publish` would change in the definition, a line each; changes nothing."""
+    sagemaker, lines = session.client("sagemaker"), []
+    for alias, text in texts(names, env, mlflow).items():
+        old = published(sagemaker, names.pipeline(env), alias)
+        found = changes.between(old, text) if old else ["new"]
+        lines += [f"{alias}: {line}" for line in found or ["unchanged"]]
+    return [*lines, *_under_way(sagemaker, names, env)]
+
+
+def texts(names: Names, env: Environment, mlflow: str) -> dict[Alias, str]:
+    """The environment's definitions by alias, checked. Raises BadInput for one that is not valid."""
+    code, template = source.code().uri(env, names), source.template().url(env, names)
+    revision = source.revision()
+    found = {alias: definition(env, names, names.image(), code, template, mlflow, revision, alias) for alias in ALIASES}
+    for text in found.values():
+        gate.check(text)
+    return found
 
 
 def upload(s3: Any, names: Names, env: Environment, artifact: source.Artifact) -> str:
@@ -101,13 +119,16 @@ def upload(s3: Any, names: Names, env: Environment, artifact: source.Artifact) -
     return f"{artifact.name} uploaded to s3://{names.bucket}/{key}"
 
 
-def put_pipeline(sagemaker: Any, names: Names, env: Environment, text: str) -> str:
-    """Create the pipeline, or update it where its definition differs."""
+def put_version(sagemaker: Any, names: Names, env: Environment, alias: Alias, text: str) -> str:
+    """Make a definition the one that an alias means; creates the pipeline where there is none.
+
+    An alias moves in two calls: between them, for a moment, no version has it, and a run that starts then is told so.
+    """
     name, role = names.pipeline(env), names.role(f"{env}-execution")
     try:
-        found = sagemaker.describe_pipeline(PipelineName=name)
+        latest = sagemaker.describe_pipeline(PipelineName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("ResourceNotFound", "ResourceNotFoundException"):
+        if not missing(error):
             raise
         sagemaker.create_pipeline(
             PipelineName=name,
@@ -115,12 +136,54 @@ def put_pipeline(sagemaker: Any, names: Names, env: Environment, text: str) -> s
             PipelineDefinition=text,
             RoleArn=role,
             Tags=tags(env),
+            PipelineVersionAliases=[alias],
         )
-        return f"pipeline {name} created"
-    if found["RoleArn"] == role and json.loads(found["PipelineDefinition"]) == json.loads(text):
-        return f"pipeline {name} unchanged"
-    sagemaker.update_pipeline(PipelineName=name, PipelineDefinition=text, RoleArn=role)
-    return f"pipeline {name} updated"
+        return f"pipeline {name} created, {alias}"
+    old = published(sagemaker, name, alias)
+    if old is not None and latest["RoleArn"] == role and json.loads(old) == json.loads(text):
+        return f"pipeline {name} unchanged, {alias}"
+    if old is not None:
+        holder = _holder(sagemaker, name, alias)
+        operations = {"Remove": [alias]}
+        sagemaker.update_pipeline_version(
+            PipelineArn=latest["PipelineArn"], PipelineVersionId=holder, PipelineVersionAliasOperations=operations
+        )
+    made = sagemaker.update_pipeline(
+        PipelineName=name, PipelineDefinition=text, RoleArn=role, PipelineVersionAliases=[alias]
+    )
+    return f"pipeline {name} updated, {alias} (version {made['PipelineVersionId']})"
+
+
+def published(sagemaker: Any, name: str, alias: Alias) -> str | None:
+    """The definition that an alias means now; None where there is none."""
+    try:
+        return str(sagemaker.describe_pipeline(PipelineName=name, PipelineVersionAlias=alias)["PipelineDefinition"])
+    except ClientError as error:
+        if missing(error):
+            return None
+        raise
+
+
+def missing(error: ClientError) -> bool:
+    """Whether AWS says that there is no such thing."""
+    return error.response["Error"]["Code"] in ("ResourceNotFound", "ResourceNotFoundException")
+
+
+def _holder(sagemaker: Any, name: str, alias: Alias) -> int:
+    for page in sagemaker.get_paginator("list_pipeline_versions").paginate(PipelineName=name):
+        for found in page["PipelineVersionSummaries"]:
+            if alias in found.get("PipelineVersionAliases", ()):
+                return int(found["PipelineVersionId"])
+    raise NotFound("version of the pipeline", alias, advice="Somebody else is publishing; try again.")
+
+
+def _under_way(sagemaker: Any, names: Names, env: Environment) -> list[str]:
+    """Runs that publishing does not touch: each keeps the definition it began with."""
+    try:
+        going = [run for run in executions.recent(sagemaker, names, env) if run.status in executions.RUNNING]
+    except NotFound:
+        return []
+    return [f"run {run.id} is under way and keeps the definition it began with" for run in going]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -128,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--env", nargs="+", choices=PIPELINES, required=True, help="environments to publish to")
     parser.add_argument("--profile", required=True, help="AWS profile that may assume groundcrew-ml-engineer")
     parser.add_argument("--region", help="AWS region; default: the profile's")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change in the definition, and stop")
     parser.add_argument(
         "--mlflow",
         default=os.environ.get("MLFLOW_TRACKING_URI", ""),

@@ -29,6 +29,7 @@ STEP_FILES = (
     "labels.py",
     "monitoring/*.py",
     "names.py",
+    "parameters.py",
     "profile/*.py",
     "registry.py",
     "reports.py",

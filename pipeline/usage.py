@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -56,6 +56,10 @@ class Used:
     run: str | None
     endpoint: str | None
     completed: bool
+    parent: str = ""
+    """ARN of the tuning job whose trial it is."""
+    told: Mapping[str, str] = field(default_factory=dict)
+    """A training's hyperparameters."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,8 @@ def job(sagemaker: Any, kind: str, name: str) -> Used | None:
         run=_run(found, environment) if step in definition.JOBS else None,
         endpoint=name.rpartition("-monitor-")[0] or None,
         completed=found[f"{calls.word}JobStatus"] == "Completed",
+        parent=found.get("TuningJobArn", ""),
+        told=found.get("HyperParameters", {}),
     )
 
 

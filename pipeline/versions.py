@@ -1,11 +1,12 @@
-"""Versions of the data: what exactly runs were trained on, kept by Preprocess below `<env>/data/`.
+"""Versions of the data: what exactly runs were trained on, kept below `<env>/data/`.
 
     <version>/manifest.json          class names, and name and content hash of every photo with its label
     <version>/summary.json           how many photos and objects, of which classes, from which folder
-    <version>/runs/<execution>.json  a run that used it
+    <version>/runs/<execution>.json  a run whose model was trained on it
 
-The version is the manifest's own hash: equal content has one version, and what lies there never changes. This module
-writes the files (in a job) and reads them (for people).
+Preprocess writes the first two, Evaluate the third, as a run may train on what an earlier one has prepared. The version
+is the manifest's own hash: equal content has one version, and what lies there never changes. This module writes the
+files (in a job) and reads them (for people).
 """
 
 from __future__ import annotations
@@ -51,15 +52,19 @@ class Difference:
     """Whether the classes differ."""
 
 
-def write(
-    folder: Path, version: str, manifest: Mapping[str, object], summary: Mapping[str, object], execution: str
-) -> None:
+def write(folder: Path, version: str, manifest: Mapping[str, object], summary: Mapping[str, object]) -> None:
     """Write a version's files below a folder that becomes `<env>/data/`."""
     home = folder / version
-    (home / "runs").mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True)
     (home / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True), "utf-8")
     (home / "summary.json").write_text(json.dumps(summary, sort_keys=True), "utf-8")
-    (home / "runs" / f"{execution}.json").write_text(json.dumps({"execution": execution}), "utf-8")
+
+
+def used(folder: Path, version: str, execution: str) -> None:
+    """Write down that a run has trained on a version, below the same folder."""
+    home = folder / version / "runs"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / f"{execution}.json").write_text(json.dumps({"execution": execution}), "utf-8")
 
 
 def home(names: Names, env: Environment) -> str:

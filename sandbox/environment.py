@@ -83,6 +83,7 @@ class Environments:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports.aws}",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "GROUNDCREW_ACCOUNT": ACCOUNT,
         }
 
     def bot(self, database: str, token: str, secret: str) -> dict[str, str]:

@@ -126,7 +126,9 @@ class Supervisor:
         await self._healthy(aws, f"http://127.0.0.1:{self._ports.aws}/_sandbox/health")
 
     async def _infra(self) -> None:
-        await self._once("infra", [*self._python("infra"), "up", "--profile", "ab"], self._environments.aws("ab"))
+        await self._once(
+            "infra", [*self._python("infra"), "up", "--profile", "ab", "--yes"], self._environments.aws("ab")
+        )
 
     async def _load(self) -> None:
         folder = self._choices.data or self._state / "survey"

@@ -97,9 +97,9 @@ def serving(connection: Connection, endpoint: str) -> Sequence[Job]:
     return _jobs(connection, (jobs.c.kind == "endpoint") & (jobs.c.endpoint == endpoint) & jobs.c.ended_at.is_(None))
 
 
-def like(connection: Connection, step: str, instance_type: str, limit: int) -> Sequence[Job]:
-    """The last jobs of a step that completed on this type of instance, the latest first."""
-    same = (jobs.c.step == step) & (jobs.c.instance_type == instance_type)
+def like(connection: Connection, step: str, instance_type: str, limit: int, *, spot: bool = False) -> Sequence[Job]:
+    """The last jobs of a step that completed on this type of instance, on spot capacity or not, the latest first."""
+    same = (jobs.c.step == step) & (jobs.c.instance_type == instance_type) & (jobs.c.spot == spot)
     completed = same & jobs.c.work.is_not(None) & jobs.c.seconds.is_not(None)
     query = select(*_COLUMNS).where(completed).order_by(jobs.c.ended_at.desc(), jobs.c.id).limit(limit)
     return [Job(**row._mapping) for row in connection.execute(query)]

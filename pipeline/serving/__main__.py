@@ -1,4 +1,4 @@
-"""The image's entrypoint: `serve` starts the server, `train` the training step, as SageMaker asks for them."""
+"""The image's entrypoint: `serve` starts the server, `train` the training step that lies in the channel `code`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def main(arguments: list[str]) -> None:
 
         serve(dict(os.environ))
     elif arguments == ["train"]:
-        from pipeline.steps.container import run
-        from pipeline.steps.train import train
+        # The trials of a tuning job cannot bring an entrypoint; the code they run, they bring like any step.
+        from pipeline.definition import entrypoint
 
-        run(train)
+        os.execv("/bin/sh", entrypoint("train", "input/data/code"))  # noqa: S606
     else:
         sys.exit(f"Start this image with 'serve' or 'train', not with {' '.join(arguments) or 'nothing'!r}.")
 

@@ -1,6 +1,7 @@
 """Fourth step, for an accepted model: what is usual, so that a monitor can tell what is not.
 
-In: `model` (Evaluate's model.tar.gz), `train`, `validation`, `test`, `unlabelled` (tar shards), `report` (run.json).
+In: `model` (Evaluate's model.tar.gz), `train`, `validation`, `test`, `unlabelled` (tar shards), `run`, `report`
+(run.json, data.json).
 Out: `baseline` (statistics.json and constraints.json, which the model package carries, and examples.jpg). Setting
 LAST_STEP: `yes` ends the execution's MLflow run.
 
@@ -36,7 +37,8 @@ ID_CHARACTERS = 12
 
 def baseline(container: Container) -> str:
     """Run the step; see the module's words."""
-    log = RunLog.join(container.input("report"), Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")))
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    log = RunLog.join(container.input("run"), container.input("report"), tracking)
     with log.failing():
         words = measure(container, log)
     if container.setting("LAST_STEP") == "yes":

@@ -56,6 +56,11 @@ class Container:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of a training job that SageMaker keeps in S3 while it runs, and brings back when it starts again."""
+        return self.root / "checkpoints"
+
     def scratch(self, name: str) -> Path:
         """A writable folder that is not uploaded, created."""
         folder = self.root / "work" / name
@@ -66,6 +71,12 @@ class Container:
         """The training job's hyperparameters; every value is text."""
         path = self.root / "input" / "config" / "hyperparameters.json"
         return {key: str(value) for key, value in json.loads(path.read_text("utf-8")).items()}
+
+    def instance(self) -> str:
+        """Type of the instance that a training job runs on; empty where nobody says."""
+        path = self.root / "input" / "config" / "resourceconfig.json"
+        config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return str(config.get("current_instance_type", ""))
 
     def hosts(self) -> tuple[str, Sequence[str]]:
         """Name of this machine, and of all that run the job, itself included, in an order all agree on."""

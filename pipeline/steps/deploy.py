@@ -1,7 +1,7 @@
 """Last step in dev: bring the registered version into service, by the same call that a person's deployment makes.
 
-Creates or updates the environment's stack with its deploy role and waits for it. In: `report` (run.json); settings
-MODEL_PACKAGE_ARN, TEMPLATE_URL, CODE_URI, EXECUTION_ID. Ends the execution's MLflow run.
+Creates or updates the environment's stack with its deploy role and waits for it. In: `run`, `report` (run.json,
+data.json); settings MODEL_PACKAGE_ARN, TEMPLATE_URL, CODE_URI, EXECUTION_ID. Ends the execution's MLflow run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ LIMIT_SECONDS = 3000.0
 
 def deploy(container: Container) -> str:
     """Run the step; see the module's words."""
-    log = RunLog.join(container.input("report"), Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")))
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    log = RunLog.join(container.input("run"), container.input("report"), tracking)
     with log.failing():
         words = serve(container, log)
     log.close("FINISHED")

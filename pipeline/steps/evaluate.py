@@ -1,8 +1,9 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
-In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json with
-the model's card in it, confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx, model.json, best.pt)
-and `explaining` (what the next step explains: Clarify's configuration and photos nobody trained on).
+In: `model` (Train's model.tar.gz), `test` (tar shards), `run`, `report` (run.json, data.json). Out: `evaluation`
+(evaluation.json with the model's card in it, confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx,
+model.json, best.pt), `explaining` (what the next step explains: Clarify's configuration and photos nobody trained on)
+and `versions` (that this run used its data).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
@@ -24,7 +25,7 @@ from typing import Any
 
 import yaml
 
-from pipeline import card, dataset
+from pipeline import card, dataset, versions
 from pipeline.explaining.config import CONFIG, INSTANCE, SETTINGS, config
 from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
@@ -101,7 +102,8 @@ class Bench:
 
 def evaluate(container: Container) -> str:
     """Run the step; see the module's words."""
-    log = RunLog.join(container.input("report"), Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")))
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    log = RunLog.join(container.input("run"), container.input("report"), tracking)
     with log.failing():
         return judge(container, log)
 
@@ -131,6 +133,9 @@ def judge(container: Container, log: RunLog) -> str:
 
     examples(container, sorted((bench.work / "test" / "images").iterdir()), classes)
 
+    execution = log.facts.execution.rpartition("/")[2]
+    versions.used(container.output("versions"), log.facts.data_version, execution)
+    log.params({"told/map_threshold": container.setting("MAP_THRESHOLD")})
     log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")

@@ -1,37 +1,23 @@
-"""First step: check the data set, split it by scene, pack it, and open the execution's MLflow run.
+"""First step: check the data set, split it by scene and pack it.
 
 In: input `raw` (images/, labels/, classes.txt, perhaps unlabelled/). Out: `train`, `validation`, `test`, `unlabelled`
-(tar shards), `report` (report.json, manifest.json, run.json) and `versions` (see `pipeline.versions`). Settings:
+(tar shards), `report` (report.json, manifest.json, data.json) and `versions` (see `pipeline.versions`). Settings:
 ON_BAD_DATA `skip` goes on without the bad files and reports them, `fail` stops and lists them; SEED; MAX_IMAGES
-(0 = all); DATA_URI, where the data set lies.
+(0 = all); CLASSES (names with commas between; empty = all); DATA_VERSION (what the data must be; empty = anything);
+DATA_URI, where the data set lies. Whatever else differs between two runs must not be given: see `pipeline.definition`.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 from pipeline import dataset, versions
 from pipeline.errors import BadInput
 from pipeline.steps.container import MESSAGE_BYTES, Container, run, say
-from pipeline.steps.runlog import Facts, RunLog
-from pipeline.tracking import Tracking
+from pipeline.steps.runlog import write_data
 
 
 def preprocess(container: Container) -> str:
-    """Open the run, prepare the data in it; see the module's words."""
-    execution, revision = container.setting("EXECUTION_ARN"), container.setting("CODE_REVISION")
-    log = RunLog.open(
-        Facts(execution, revision, container.setting("EXPERIMENT")),
-        Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")),
-        container.setting("MLFLOW_ARTIFACTS"),
-        {"execution": execution, "code_revision": revision},
-    )
-    with log.failing():
-        return prepare(container, log)
-
-
-def prepare(container: Container, log: RunLog) -> str:
     """Check, split and pack; returns the step's message. Raises `BadInput` for data that cannot be used."""
     seed = int(container.setting("SEED"))
     survey = dataset.read(container.input("raw"), int(container.setting("MAX_IMAGES")), seed)
@@ -45,6 +31,14 @@ def prepare(container: Container, log: RunLog) -> str:
     if survey.problems and container.setting("ON_BAD_DATA") == "fail":
         reason = "The data set has "
         raise BadInput(reason + dataset.summarise(survey.problems, MESSAGE_BYTES - len(reason)))
+    survey = dataset.only(survey, container.environment.get("CLASSES", ""))
+    wanted = container.environment.get("DATA_VERSION", "")
+    if not survey.version.startswith(wanted):
+        raise BadInput(
+            f"The data are version {survey.version}, not {wanted}: photos or labels were changed, or other classes or "
+            "another number of photos are asked for.",
+            "`dataset versions` shows what runs have used; leave --data-version out to train on what is there.",
+        )
     parts = dataset.split(survey, seed)
     for part, samples in parts.items():
         dataset.pack(samples, container.output(part))
@@ -53,6 +47,7 @@ def prepare(container: Container, log: RunLog) -> str:
     report = container.output("report")
     (report / "report.json").write_text(json.dumps(dataset.report(survey, parts), indent=2), "utf-8")
     (report / "manifest.json").write_text(json.dumps(survey.manifest(), indent=2), "utf-8")
+    write_data(report / "data.json", survey.version, images, survey.classes)
     summary = {
         "prefix": container.setting("DATA_URI").split("/", 3)[-1],
         "photos": len(survey.samples),
@@ -60,14 +55,8 @@ def prepare(container: Container, log: RunLog) -> str:
         "objects": sum(len(sample.boxes) for sample in survey.samples),
         "classes": list(survey.classes),
     }
-    execution = log.facts.execution.rpartition("/")[2]
-    versions.write(container.output("versions"), survey.version, survey.manifest(), summary, execution)
-    log.tags({"data_version": survey.version})
-    log.params({f"data/{part}_images": count for part, count in images.items()})
-    log.files(report / "report.json", report / "manifest.json", folder="data")
-    log.facts = replace(log.facts, data_version=survey.version, images=images, classes=list(survey.classes))
-    log.facts.write(report / "run.json")
-    return _words(survey, images) + log.remark()
+    versions.write(container.output("versions"), survey.version, survey.manifest(), summary)
+    return _words(survey, images)
 
 
 def _words(survey: dataset.Survey, images: dict[str, int]) -> str:

@@ -1,14 +1,14 @@
 """What the steps of one execution tell MLflow, and what they do when it does not listen: go on, and say so.
 
-The first step opens the run and writes `run.json`; the later ones join it from there. No failure of tracking ends
-a step.
+Track opens the run and writes `run.json`, Preprocess writes what its data are into `data.json`; the later steps join
+the run from both. No failure of tracking ends a step.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -27,7 +27,7 @@ PATIENCE = 3
 
 @dataclass(frozen=True)
 class Facts:
-    """What every step knows about its execution; the content of run.json."""
+    """What every step knows about its execution (run.json) and its data (the rest, from data.json)."""
 
     execution: str
     revision: str
@@ -41,12 +41,27 @@ class Facts:
 
     def write(self, path: Path) -> None:
         """Write run.json."""
-        path.write_text(json.dumps(asdict(self), indent=2), "utf-8")
+        body = {key: value for key, value in asdict(self).items() if key not in OF_DATA}
+        path.write_text(json.dumps(body, indent=2), "utf-8")
 
     @classmethod
-    def read(cls, path: Path) -> Facts:
-        """Read run.json."""
-        return cls(**json.loads(path.read_text("utf-8")))
+    def read(cls, run: Path, data: Path) -> Facts:
+        """Read run.json and data.json."""
+        return cls(**json.loads(run.read_text("utf-8")), **read_data(data))
+
+
+OF_DATA = ("data_version", "images", "classes")
+
+
+def read_data(path: Path) -> dict[str, Any]:
+    """What `write_data` has written, by the names of `Facts`."""
+    body: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return {name: body[name] for name in OF_DATA}
+
+
+def write_data(path: Path, version: str, images: Mapping[str, int], classes: Sequence[str]) -> None:
+    """Write data.json: the data's version, how many pictures each part has, and its classes."""
+    path.write_text(json.dumps(dict(zip(OF_DATA, (version, images, list(classes)), strict=True)), indent=2), "utf-8")
 
 
 @dataclass
@@ -74,12 +89,12 @@ class RunLog:
         return cls(replace(facts, mlflow={"run_id": run.id, "artifact_uri": run.artifact_uri}), tracking)
 
     @classmethod
-    def join(cls, folder: Path, tracking: Tracking) -> RunLog:
-        """Join the run that the first step has opened; `folder` holds its run.json.
+    def join(cls, run: Path, report: Path, tracking: Tracking) -> RunLog:
+        """Join the run that Track has opened; the folders hold its run.json and Preprocess's data.json.
 
         A run that was closed because an earlier attempt of a step has failed is open again from here on.
         """
-        log = cls(Facts.read(folder / "run.json"), tracking)
+        log = cls(Facts.read(run / "run.json", report / "data.json"), tracking)
         log._attempt(log._reopen)
         return log
 

@@ -1,7 +1,9 @@
-"""Second step: train YOLO11n.
+"""Second step: train YOLO11.
 
-In: channels `train`, `validation` (tar shards), `report` (run.json); hyperparameters epochs, image_size, batch,
-learning_rate, seed, weights ("" = the architecture with random weights, or an `s3://` address of a .pt file).
+In: channels `train`, `validation` (tar shards), `run` and `report` (run.json, data.json); hyperparameters model,
+epochs, image_size, batch, learning_rate, optimizer, patience, augmentation, seed, weights ("" = the network with random
+weights, or an `s3://` address of a .pt file), and in the checkpoint folder perhaps what an interrupted training has
+left. A trial of a tuning job has the hyperparameters `tuning`, `experiment` and `artifacts` in the place of `run`.
 Out: the model folder with best.pt, args.yaml, results.csv and training.json.
 
 One JSON line per epoch goes to stdout. Arguments, metrics and their steps go to MLflow from callbacks of our own:
@@ -14,6 +16,7 @@ import json
 import shutil
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -22,41 +25,13 @@ from urllib.parse import urlsplit
 
 from pipeline import dataset
 from pipeline.errors import BadInput
-from pipeline.steps import yolo
+from pipeline.steps import recipe, yolo
+from pipeline.steps.checkpoints import Checkpoints
 from pipeline.steps.container import Container, run, say
-from pipeline.steps.runlog import RunLog
+from pipeline.steps.runlog import Facts, RunLog, read_data
 from pipeline.tracking import Tracking
 
-NETWORK = "yolo11n.yaml"
-THREADS = 1
-# Many small steps at a high rate after a short warm-up, no mosaic: the library's own defaults are made for long runs
-# and reach an mAP50 of 0.60 where this reaches 0.97 at less cost. CPU only, as are the pipeline's instances.
-RECIPE: dict[str, object] = {
-    "optimizer": "AdamW",
-    "lrf": 0.05,
-    "warmup_epochs": 1,
-    "warmup_bias_lr": 0.0,
-    "momentum": 0.9,
-    "weight_decay": 5e-4,
-    "mosaic": 0,
-    "close_mosaic": 0,
-    "fliplr": 0.5,
-    "flipud": 0.5,
-    "scale": 0.2,
-    "translate": 0.1,
-    "hsv_v": 0.3,
-    "hsv_s": 0.4,
-    "erasing": 0,
-    "device": "cpu",
-    "workers": 0,
-    "cache": "ram",
-    "amp": False,
-    "plots": False,
-    "deterministic": False,
-    "patience": 0,
-    "verbose": False,
-    "exist_ok": True,
-}
+STOPPED = "Stopped on request"
 
 
 @dataclass
@@ -64,6 +39,9 @@ class Progress:
     """What the callbacks see and leave: the callbacks run inside the training thread."""
 
     log: RunLog
+    checkpoints: Checkpoints
+    threads: int = 1
+    resumed: bool = False
     asked_to_stop: bool = False
     trained: set[int] = field(default_factory=set)
     best: dict[str, float] = field(default_factory=dict)
@@ -80,11 +58,18 @@ class Progress:
         model.add_callback("on_train_batch_end", self.batch_ended)
         model.add_callback("on_train_epoch_end", self.epoch_trained)
         model.add_callback("on_fit_epoch_end", self.epoch_ended)
+        model.add_callback("on_model_save", self.saved)
 
     def settled(self, trainer: Any) -> None:
         """All arguments are resolved now; the device has been selected."""
-        yolo.pin(THREADS)
-        self.log.params(dict(vars(trainer.args)))
+        yolo.pin(self.threads)
+        if self.resumed:
+            # What was logged before the interruption stays: MLflow lets no parameter change.
+            self.trained.update(range(trainer.start_epoch))
+            say("resumed", epoch=trainer.start_epoch, of=trainer.epochs)
+            self.log.tags({"resumed_after_epoch": str(trainer.start_epoch)})
+        else:
+            self.log.params(dict(vars(trainer.args)))
 
     def epoch_began(self, trainer: Any) -> None:
         """Start the epoch's clock."""
@@ -95,9 +80,15 @@ class Progress:
         if self.asked_to_stop:
             trainer.stop = True
 
+    def saved(self, trainer: Any) -> None:
+        """Keep what an interruption must not take; an epoch that was cut short is none."""
+        if trainer.epoch in self.trained:
+            self.checkpoints.keep(trainer)
+
     def epoch_trained(self, trainer: Any) -> None:
-        """Remember that this epoch was a real one."""
-        self.trained.add(trainer.epoch)
+        """Remember that this epoch was a whole one."""
+        if not self.asked_to_stop:
+            self.trained.add(trainer.epoch)
 
     def epoch_ended(self, trainer: Any) -> None:
         """Report an epoch. Called once more at the very end, with best.pt's figures and no epoch trained for it."""
@@ -123,33 +114,72 @@ class Progress:
 
 def train(container: Container) -> str:
     """Run the step; see the module's words."""
-    log = RunLog.join(container.channel("report"), Tracking(container.environment.get("MLFLOW_TRACKING_URI", "")))
-    with log.failing():
-        return fit(container, log)
-
-
-def fit(container: Container, log: RunLog) -> str:
-    """Train and fill the model folder; returns the step's message."""
     asked = container.hyperparameters()
+    log = _trial(container, asked) if asked.get("tuning") else _joined(container)
+    # As it was asked for, by the names people know: a preset, an instance. What YOLO makes of it, `settled` logs.
+    told = {**asked, "instance_type": container.instance()}
+    log.params({f"told/{name}": value for name, value in told.items() if value})
+    with log.failing():
+        words = fit(container, asked, log)
+    if asked.get("tuning") and not words.startswith(STOPPED):
+        log.close("FINISHED")
+    return words
+
+
+def _joined(container: Container) -> RunLog:
+    """The run of the pipeline's execution, told which data it trains on: Preprocess may have prepared it for others."""
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    report = container.channel("report")
+    log = RunLog.join(container.channel("run"), report, tracking)
+    log.files(report / "report.json", report / "manifest.json", folder="data")
+    _tell_data(log)
+    return log
+
+
+def _trial(container: Container, asked: Mapping[str, str]) -> RunLog:
+    """A run of its own for a trial of a tuning job."""
+    arn = container.setting("TRAINING_JOB_ARN")
+    data = read_data(container.channel("report") / "data.json")
+    facts = Facts(arn, asked.get("revision", ""), asked["experiment"], **data)
+    tags = {"execution": arn, "tuning": asked["tuning"], "code_revision": asked.get("revision", "")}
+    tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
+    log = RunLog.open(facts, tracking, asked["artifacts"], tags)
+    _tell_data(log)
+    return log
+
+
+def _tell_data(log: RunLog) -> None:
+    log.tags({"data_version": log.facts.data_version})
+    log.params({f"data/{part}_images": count for part, count in log.facts.images.items()})
+    log.params({"data/classes": ", ".join(log.facts.classes)})
+
+
+def fit(container: Container, asked: Mapping[str, str], log: RunLog) -> str:
+    """Train and fill the model folder; returns the step's message."""
     work = container.scratch("train")
     for part in ("train", "validation"):
         dataset.unpack(container.channel(part), work / part)
     data = yolo.describe(work, log.facts.classes, train="train/images", val="validation/images")
-    weights = _weights(asked.get("weights", ""), work)
-    progress = Progress(log)
-    model = yolo.load(container.scratch("yolo"), THREADS)(weights)
+    checkpoints = Checkpoints(container.checkpoints, work / "run")
+    progress = Progress(log, checkpoints, yolo.threads(), resumed=checkpoints.restore())
+    start = str(checkpoints.last) if progress.resumed else _weights(asked, work)
+    model = yolo.load(container.scratch("yolo"), progress.threads)(start)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, progress.stop)
     progress.attach(model)
     cpu, wall = time.process_time(), time.monotonic()
-    model.train(data=str(data), **_arguments(asked), project=str(work), name="run")
+    if progress.resumed:
+        model.train(resume=True, data=str(data), save_dir=str(checkpoints.run))
+    else:
+        model.train(data=str(data), **recipe.arguments(asked, yolo.device()), project=str(work), name="run")
     facts = {
-        "network": NETWORK if not asked.get("weights") else asked["weights"],
+        "network": asked.get("weights") or asked["model"],
         "image_size": int(asked["image_size"]),
         "classes": list(log.facts.classes),
         "parameters": sum(item.numel() for item in model.model.parameters()),
-        "threads": THREADS,
+        "threads": progress.threads,
         "epochs": len(progress.trained),
+        "resumed": progress.resumed,
         "stopped": progress.asked_to_stop,
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "wall_seconds": round(time.monotonic() - wall, 2),
@@ -160,26 +190,15 @@ def fit(container: Container, log: RunLog) -> str:
     log.metrics({"train/cpu_seconds": facts["cpu_seconds"], "train/wall_seconds": facts["wall_seconds"]})
     if progress.asked_to_stop:
         log.close("KILLED")
-        return f"Stopped on request after {facts['epochs']} epochs; the best weights so far are kept." + log.remark()
+        return f"{STOPPED} after {facts['epochs']} epochs; the best weights so far are kept." + log.remark()
     return f"{facts['epochs']} epochs, validation mAP50 {progress.best['map50']:.3f}." + log.remark()
 
 
-def _arguments(asked: dict[str, str]) -> dict[str, object]:
-    batch = int(asked["batch"])
-    return RECIPE | {
-        "epochs": int(asked["epochs"]),
-        "imgsz": int(asked["image_size"]),
-        "batch": batch,
-        "nbs": batch,  # no gradient accumulation
-        "lr0": float(asked["learning_rate"]),
-        "seed": int(asked["seed"]),
-    }
-
-
-def _weights(address: str, folder: Path) -> str:
+def _weights(asked: Mapping[str, str], folder: Path) -> str:
     """The network to start from: its own description, or a weights file brought from S3."""
+    address = asked.get("weights", "")
     if not address:
-        return NETWORK
+        return f"{asked['model']}.yaml"
     target = urlsplit(address)
     if target.scheme != "s3" or not target.path.endswith(".pt"):
         raise BadInput(f"Weights {address!r} is not an s3:// address of a .pt file.", "Give one, or leave it empty.")

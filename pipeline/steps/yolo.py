@@ -19,8 +19,7 @@ OFF = ("sync", "mlflow", "clearml", "comet", "dvc", "raytune", "tensorboard", "w
 def load(config: Path, threads: int = 1) -> Any:
     """Import ultralytics and return its `YOLO` class; `config` is a writable folder of this process alone.
 
-    One thread is the default: on two cores a second one costs 1.5 times the CPU for little wall time, and makes
-    two runs of one seed differ.
+    One thread is the default: two hardware threads of one core cost 1.5 times the CPU for little wall time.
     """
     os.environ.update(
         YOLO_OFFLINE="1",
@@ -39,6 +38,18 @@ def load(config: Path, threads: int = 1) -> Any:
     settings.update(dict.fromkeys(OFF, False))
     LOGGER.setLevel(logging.WARNING)  # keeps warnings, drops the progress bars
     return YOLO
+
+
+def threads() -> int:
+    """Threads to train with: one for each physical core, as two hardware threads of a core share what computes."""
+    return max(1, (os.cpu_count() or 2) // 2)
+
+
+def device() -> str:
+    """The first GPU where torch can use one, else the processor."""
+    import torch
+
+    return "0" if torch.cuda.is_available() else "cpu"
 
 
 def pin(threads: int) -> None:

@@ -108,7 +108,8 @@ _EXECUTION = ("{PipelineExecutionArn}",)
 _GROUP = ("model-package-group/{ModelPackageGroupName}",)
 _SAGEMAKER = {
     **_ops(_PIPELINE, "CreatePipeline", "UpdatePipeline", "DeletePipeline", "DescribePipeline"),
-    **_ops(_PIPELINE, "StartPipelineExecution", "ListPipelineExecutions"),
+    **_ops(_PIPELINE, "StartPipelineExecution", "ListPipelineExecutions", "ListPipelineVersions"),
+    **_ops(("{PipelineArn}",), "UpdatePipelineVersion"),
     **_ops(_EXECUTION, "DescribePipelineExecution", "StopPipelineExecution", "RetryPipelineExecution"),
     **_ops(_EXECUTION, "UpdatePipelineExecution", "ListPipelineExecutionSteps"),
     **_ops(_EXECUTION, "ListPipelineParametersForExecution", "DescribePipelineDefinitionForExecution"),
@@ -120,6 +121,12 @@ _SAGEMAKER = {
         ("processing-job/{ProcessingJobName}",),
         *("CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob", "DeleteProcessingJob"),
     ),
+    **_ops(
+        ("hyper-parameter-tuning-job/{HyperParameterTuningJobName}",),
+        *("CreateHyperParameterTuningJob", "DescribeHyperParameterTuningJob", "StopHyperParameterTuningJob"),
+        "ListTrainingJobsForHyperParameterTuningJob",
+    ),
+    **_ops(("*",), "ListHyperParameterTuningJobs"),
     **_ops(("model/{ModelName}",), "CreateModel", "DescribeModel", "DeleteModel"),
     **_ops(
         ("endpoint-config/{EndpointConfigName}",),
@@ -403,6 +410,8 @@ def _passed_roles(service: str, operation: str, params: Params) -> list[Need]:
     if passes is None or not operation.startswith(passes[1]):
         return []
     roles = [params[name] for name in ("RoleArn", "RoleARN", "ExecutionRoleArn") if params.get(name)]
+    trial = params.get("TrainingJobDefinition") or {}
+    roles += [trial["RoleArn"]] if trial.get("RoleArn") else []
     roles += [target["RoleArn"] for target in params.get("Targets") or [] if target.get("RoleArn")]
     settings = [params[name] for name in _SETTINGS if params.get(name)]
     roles += [params["Target"]["RoleArn"]] if params.get("Target", {}).get("RoleArn") else []

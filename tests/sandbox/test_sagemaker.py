@@ -139,7 +139,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     environment = {**os.environ, "HOSTNAME_SECRET": "must not reach a job", "PYTHONUNBUFFERED": "1"}
     server, images = state / "model_server.py", state / "images.json"
     server.write_text(SERVER)
-    images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)]}}))
+    trial = ["/bin/sh", "-c", "exec python3 $ML_ROOT/input/data/code/score.py"]
+    images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)], "train": trial}}))
     process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(images), str(state)], env=environment)
     try:
         wait(lambda: (state / "config").exists(), 30)

@@ -29,9 +29,9 @@ from sagemaker.core.workflow.parameters import ParameterFloat, ParameterInteger,
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.core.workflow.pipeline_definition_config import PipelineDefinitionConfig
 from sagemaker.core.workflow.properties import PropertyFile
-from sagemaker.mlops.workflow import ConditionStep, FailStep, Pipeline, ProcessingStep, TrainingStep
+from sagemaker.mlops.workflow import CacheConfig, ConditionStep, FailStep, Pipeline, ProcessingStep, TrainingStep
 from sagemaker.train import ModelTrainer
-from sagemaker.train.configs import Compute, InputData
+from sagemaker.train.configs import CheckpointConfig, Compute, InputData
 
 KINDS = {"String": ParameterString, "Integer": ParameterInteger, "Float": ParameterFloat}
 QUIET = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
@@ -49,7 +49,7 @@ class Sdk:
 
     def parameter(self, row: dict[str, Any]) -> Any:
         enum = {"enum_values": row["EnumValues"]} if "EnumValues" in row else {}
-        return KINDS[row["Type"]](name=row["Name"], default_value=row["DefaultValue"], **enum)
+        return KINDS[row["Type"]](name=row["Name"], default_value=row.get("DefaultValue"), **enum)
 
     def value(self, item: Any) -> Any:
         """Our JSON of a variable as the SDK's object."""
@@ -96,7 +96,12 @@ class Sdk:
             PropertyFile(name=row["PropertyFileName"], output_name=row["OutputName"], path=row["FilePath"])
             for row in step.get("PropertyFiles", [])
         ]
-        return ProcessingStep(name=step["Name"], step_args=arguments, property_files=files)
+        cache = (
+            CacheConfig(enable_caching=True, expire_after=step["CacheConfig"]["ExpireAfter"])
+            if "CacheConfig" in step
+            else None
+        )
+        return ProcessingStep(name=step["Name"], step_args=arguments, property_files=files, cache_config=cache)
 
     def input(self, row: dict[str, Any]) -> Any:
         place = row["S3Input"]
@@ -124,7 +129,7 @@ class Sdk:
             sagemaker_session=self.session,
             base_job_name=ours["TrainingJobName"],
             compute=Compute(
-                instance_type=compute["InstanceType"],
+                instance_type=self.value(compute["InstanceType"]),
                 instance_count=compute["InstanceCount"],
                 volume_size_in_gb=compute["VolumeSizeInGB"],
             ),
@@ -132,6 +137,7 @@ class Sdk:
             stopping_condition=StoppingCondition(
                 max_runtime_in_seconds=ours["StoppingCondition"]["MaxRuntimeInSeconds"]
             ),
+            checkpoint_config=CheckpointConfig(s3_uri=self.value(ours["CheckpointConfig"]["S3Uri"])),
             hyperparameters={key: self.value(item) for key, item in ours["HyperParameters"].items()},
             environment=ours["Environment"],
             tags=[Tag(key=row["Key"], value=row["Value"]) for row in ours["Tags"]],

@@ -344,7 +344,8 @@ def version(
     """A run's data version as Preprocess writes it, some hours ago."""
     summary = {"prefix": "survey/", "photos": len(samples), "unlabelled": 0, "objects": 9, "classes": [classes]}
     before = set(account.own)
-    versions.write(tmp_path, id, {"classes": [classes], "samples": samples}, summary, run)
+    versions.write(tmp_path, id, {"classes": [classes], "samples": samples}, summary)
+    versions.used(tmp_path, id, run)
     for name in names(tmp_path):
         account.own[f"dev/data/{name}"] = (tmp_path / name).read_bytes()
     for key in set(account.own) - before:

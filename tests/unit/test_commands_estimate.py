@@ -31,13 +31,14 @@ PRICES = {
     ("Processing", "ml.t3.medium"): "0.05",
     ("Processing", "ml.m5.large"): "0.115",
     ("Training", "ml.c5.xlarge"): "0.204",
+    ("Training", "ml.c5.2xlarge"): "0.408",
     ("Hosting", "ml.t2.medium"): "0.056",
     ("Hosting", "ml.m5.large"): "0.115",
     ("Hosting", "ml.c5.large"): "0.102",
     ("Hosting", "ml.c5.xlarge"): "0.204",
     ("Hosting", "ml.c5.2xlarge"): "0.408",
 }
-TIMES = {"Preprocess": 10, "Train": 40, "Evaluate": 12, "Baseline": 20, "Explain": 9, "Deploy": 15}
+TIMES = {"Track": 2, "Preprocess": 10, "Train": 40, "Evaluate": 12, "Baseline": 20, "Explain": 9, "Deploy": 15}
 
 
 class Books:
@@ -173,7 +174,27 @@ def test_fewer_epochs_are_offered_when_it_is_worth_it_and_nothing_that_cannot_be
     dear = books.ask("pipeline run --epochs 100 --image-size 640")
     (words,) = [words for words in dear.cheaper if "--epochs 50" in words]
     assert "costs about" in words
-    assert "spot" not in str(dear.cheaper)  # the pipeline keeps no checkpoints to go on from
+
+
+def test_spot_is_offered_where_it_is_worth_it_and_counts_at_the_full_price_until_it_is_known(books: Books) -> None:
+    books.ran(1)
+    dear = books.ask("pipeline run --epochs 100 --image-size 640")
+    (words,) = [words for words in dear.cheaper if "--spot" in words]
+    assert "goes on from its last epoch" in words
+    spot = books.ask("pipeline run --epochs 100 --image-size 640 --spot")
+    assert not [words for words in spot.cheaper if "--spot" in words]
+    both = [next(part for part in each.parts if part.use.step == "Train").money for each in (dear, spot)]
+    assert both[0] is not None
+    assert both[1] is not None
+    assert (both[1].expected, both[1].high) == (both[0].expected, both[0].high)
+    assert both[1].low == pytest.approx(both[0].low / 10, rel=Decimal("0.01"))
+
+
+def test_a_larger_network_takes_longer_by_its_own_work(books: Books) -> None:
+    books.ran(1, work={"epochs": 4, "image_size": 128, "photos": 300, "network": 65})
+    part = next(part for part in books.ask("pipeline run --model yolo11s").parts if part.use.step == "Train")
+    assert part.time is not None
+    assert part.time.expected == pytest.approx(20 + 20 * 215 / 65)
 
 
 def test_an_endpoint_costs_by_the_hour_until_it_is_deleted_and_a_smaller_one_is_offered(books: Books) -> None:
@@ -201,7 +222,7 @@ def test_what_has_no_price_is_unknown_and_the_rest_still_counts(books: Books) ->
     reply = books.says("pipeline run")
     assert reply.title == "What that costs is unknown"
     assert reply.table is not None
-    assert "unknown" in reply.table.rows[1]
+    assert [row[0] for row in reply.table.rows if "unknown" in row] == ["Train"]
 
 
 def test_what_costs_nothing_is_said_so(books: Books) -> None:

@@ -101,6 +101,7 @@ def told(reply: Reply) -> dict[str, str]:
 
 
 TRAINING = [
+    step("Track", "Succeeded"),
     step("Preprocess", "Succeeded"),
     step("Train", "Executing", Metadata={"TrainingJob": {"Arn": JOB}}),
 ]
@@ -115,6 +116,7 @@ def test_training_shows_the_epoch_and_the_metric_so_far() -> None:
     reply = live("Executing", TRAINING, Tracked([0.2, 0.5, 0.81]))
     assert reply.title == "Training run 7f3a in dev: training, epoch 3 of 4"
     assert told(reply) == {
+        "Track": "done: done in 6 s",
         "Preprocess": "done: done in 6 s",
         "Train": "running: 3 of 4 · mAP50 0.810 · about 8 s left",
         "Evaluate": "waiting: waiting",
@@ -176,6 +178,24 @@ def test_a_model_below_the_threshold_is_told_by_how_much() -> None:
     assert parse(reply.actions[0].command)[1]["epochs"] == 8
     assert parse(reply.actions[0].command)[1]["seed"] == 3
     assert told(reply)["Register"] == "skipped: not run"
+
+
+def test_what_was_taken_from_an_earlier_run_says_so() -> None:
+    earlier = NAMES.arn("sagemaker", "pipeline/groundcrew-dev-detector/execution/1234abcd5678")
+    cached = step("Preprocess", "Succeeded", CacheHitResult={"SourcePipelineExecutionArn": earlier})
+    reply = live("Executing", [cached, *TRAINING[2:]], Tracked([0.2]))
+    assert told(reply)["Preprocess"] == "done: taken from run 1234: same data, same code"
+
+
+def test_a_quota_that_is_too_small_is_told_with_how_to_ask_for_more() -> None:
+    reason = (
+        "ClientError: Failed to invoke sagemaker:CreateTrainingJob. Error Details: The account-level service limit "
+        "'ml.g5.xlarge for training job usage' is 0 Instances, with current utilization of 0 Instances and a request "
+        "delta of 1 Instances. Please use AWS Service Quotas to request an increase for this quota."
+    )
+    reply = live("Failed", [*TRAINING[:2], step("Train", "Failed", FailureReason=reason)], Tracked([]))
+    assert "Service Quotas, Amazon SageMaker, “ml.g5.xlarge for training job usage”" in reply.text
+    assert "aws service-quotas request-service-quota-increase --service-code sagemaker" in reply.text
 
 
 def test_a_step_that_dies_is_named_with_reason_and_last_lines() -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from infra import stacks
-from infra.__main__ import _operator
+from infra.__main__ import _check, _operator, _parser
 from pipeline.errors import Refused
 from pipeline.names import Names
 
@@ -183,22 +183,39 @@ def test_taking_the_audit_stack_down_says_what_stays() -> None:
 
 def test_the_operator_behind_a_session_is_its_role_with_its_path() -> None:
     class Session:
-        arn = "arn:aws:sts::123456789012:assumed-role/Admin/someone"
-
         def client(self, service: str) -> Any:
             return self
-
-        def get_caller_identity(self) -> dict[str, str]:
-            return {"Arn": self.arn}
 
         def get_role(self, RoleName: str) -> Any:
             return {"Role": {"Arn": f"arn:aws:iam::123456789012:role/path/{RoleName}"}}
 
-    session = Session()
-    assert _operator(session) == "arn:aws:iam::123456789012:role/path/Admin"
-    session.arn = "arn:aws:iam::123456789012:user/operator"
-    assert _operator(session) == session.arn
+    session = "arn:aws:sts::123456789012:assumed-role/Admin/someone"
+    assert _operator(Session(), session) == "arn:aws:iam::123456789012:role/path/Admin"
+    user = "arn:aws:iam::123456789012:user/operator"
+    assert _operator(Session(), user) == user
 
 
-def test_the_events_stack_is_clean_to_cfn_lint() -> None:
-    assert cfnlint.lint((Path(stacks.__file__).parent / "events.yaml").read_text(), regions=["us-east-1"]) == []
+@pytest.mark.parametrize("action", ["plan", "up", "down", "studio"])
+def test_an_account_that_is_not_the_configured_one_is_refused(action: str) -> None:
+    options = _parser().parse_args([action, "--profile", "ab", "--account", "999999999999"])
+    with pytest.raises(Refused, match="is of account 123456789012, not of 999999999999"):
+        _check("123456789012", options)
+    _check("999999999999", options)
+
+
+@pytest.mark.parametrize("action", ["up", "down"])
+def test_nothing_is_changed_in_an_account_that_nobody_named(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GROUNDCREW_ACCOUNT", raising=False)
+    with pytest.raises(Refused, match="No account is configured") as caught:
+        _check("123456789012", _parser().parse_args([action, "--profile", "ab"]))
+    assert "--account 123456789012" in caught.value.advice
+    monkeypatch.setenv("GROUNDCREW_ACCOUNT", "123456789012")
+    _check("123456789012", _parser().parse_args([action, "--profile", "ab"]))
+    monkeypatch.delenv("GROUNDCREW_ACCOUNT")
+    _check("123456789012", _parser().parse_args(["plan", "--profile", "ab"]))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in Path(stacks.__file__).parent.glob("*.yaml")))
+def test_every_template_is_clean_to_cfn_lint(name: str) -> None:
+    found = cfnlint.lint((Path(stacks.__file__).parent / name).read_text(), regions=["us-east-1"])
+    assert [match for match in found if match.rule.id.startswith(("E", "W"))] == []

@@ -63,7 +63,7 @@ def test_a_training_job_finds_its_configuration_and_channels() -> None:
 def test_checkpoints_come_back_and_go_out() -> None:
     (plan,) = contract.training(training(CheckpointConfig={"S3Uri": "s3://b/check"}), ROOT)
     assert contract.Input("s3://b/check", ROOT / "checkpoints", optional=True) in plan.inputs
-    assert contract.Output(ROOT / "checkpoints", "s3://b/check", partial=True) in plan.outputs
+    assert contract.Output(ROOT / "checkpoints", "s3://b/check", partial=True, synced=True) in plan.outputs
 
 
 @pytest.mark.parametrize(

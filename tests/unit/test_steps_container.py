@@ -14,7 +14,7 @@ import pytest
 from pipeline import source
 from pipeline.errors import BadInput, Unavailable
 from pipeline.steps.container import MESSAGE_BYTES, Container, Stopped
-from pipeline.steps.runlog import Facts, RunLog
+from pipeline.steps.runlog import Facts, RunLog, write_data
 from pipeline.tracking import Run, Tracking
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:pipeline/groundcrew-dev-detector/execution/abc"
@@ -174,9 +174,11 @@ def test_without_mlflow_the_step_goes_on_and_says_so(tmp_path: Path) -> None:
     log.metrics({"a": 1})
     log.facts.write(tmp_path / "run.json")
     assert json.loads((tmp_path / "run.json").read_text())["mlflow"] is None
-    joined = RunLog.join(tmp_path, Recorder())
+    write_data(tmp_path / "data.json", "v1", {"train": 2}, ["boat"])
+    joined = RunLog.join(tmp_path, tmp_path, Recorder())
+    assert (joined.facts.data_version, joined.facts.images, joined.facts.classes) == ("v1", {"train": 2}, ["boat"])
     assert joined.remark() == " Not tracked in MLflow: MLflow does not answer."
-    assert joined.facts == log.facts
+    assert (joined.facts.mlflow, joined.facts.reason) == (None, log.facts.reason)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,8 @@ def test_a_step_that_is_retried_opens_the_run_that_its_failure_has_closed(
 ) -> None:
     opened(Recorder()).facts.write(tmp_path / "run.json")
     tracking = Recorder(existing=Run("r1", "7", "abc", status, "s3://b", 0.0, 1.0))
-    assert RunLog.join(tmp_path, tracking).remark() == ""
+    write_data(tmp_path / "data.json", "v1", {}, [])
+    assert RunLog.join(tmp_path, tmp_path, tracking).remark() == ""
     assert tracking.told == told
 
 

@@ -1,5 +1,6 @@
-"""Reading, splitting and packing a data set."""
+"""Reading, splitting and packing a data set, and the step that does it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline import dataset
+from pipeline import dataset, profiles
 from pipeline.errors import BadInput
 from pipeline.labels import Problem
+from pipeline.steps.container import Container
+from pipeline.steps.preprocess import preprocess
 
 
 def make(folder: Path, names: list[str], row: str = "0 0.5 0.5 0.2 0.2") -> Path:
@@ -197,3 +200,65 @@ def test_report_counts_objects_per_class_and_lists_problems(tmp_path: Path) -> N
     assert body["pictures"] == {"found": 4, "used": 3}
     assert body["splits"]["train"]["objects"] == {"boat": 1, "car": 0}  # type: ignore[index]
     assert body["problems"] == [{"file": "images/f4_1.png", "kind": "broken image", "detail": "not an image"}]
+
+
+def test_some_classes_alone_are_renumbered_and_the_rest_becomes_background(tmp_path: Path) -> None:
+    make(tmp_path, ["f1_1", "f2_1"], "1 0.5 0.5 0.2 0.2")
+    (tmp_path / "labels" / "f2_1.txt").write_text("0 0.5 0.5 0.2 0.2\n1 0.1 0.1 0.1 0.1\n")
+    survey = dataset.read(tmp_path)
+    cars = dataset.only(survey, " car ")
+    assert list(cars.classes) == ["car"]
+    assert [[box[0] for box in sample.boxes] for sample in cars.samples] == [[0], [0]]
+    boats = dataset.only(survey, "boat")
+    assert [len(sample.boxes) for sample in boats.samples] == [0, 1]
+    assert cars.version != survey.version
+    assert dataset.only(survey, "").version == survey.version
+    assert list(dataset.only(survey, "car,boat").classes) == ["boat", "car"]
+    with pytest.raises(BadInput, match="no class 'plane'") as caught:
+        dataset.only(survey, "car,plane")
+    assert "boat, car" in caught.value.advice
+
+
+def prepared(folder: Path, **settings: str) -> tuple[str, Container]:
+    given = {"SEED": "0", "MAX_IMAGES": "0", "ON_BAD_DATA": "skip", "DATA_URI": "s3://b/survey/", **settings}
+    container = Container(folder / "ml", given)
+    raw = container.input("raw")
+    if not raw.exists():
+        raw.parent.mkdir(parents=True)
+        raw.symlink_to(folder / "data")
+    return preprocess(container), container
+
+
+def test_preparing_wants_the_version_it_is_told_and_leaves_it_for_later_steps(tmp_path: Path) -> None:
+    make(tmp_path / "data", [f"f{flight}_{number}" for flight in range(3) for number in range(3)])
+    version = dataset.read(tmp_path / "data").version
+    words, container = prepared(tmp_path, DATA_VERSION=version[:6])
+    assert version in words
+    told = json.loads((container.output("report") / "data.json").read_text())
+    assert (told["data_version"], told["classes"], sum(told["images"].values())) == (version, ["boat", "car"], 9)
+    assert not list(container.output("versions").rglob("runs"))
+    with pytest.raises(BadInput, match=f"are version {version}, not beef"):
+        prepared(tmp_path, DATA_VERSION="beef")
+
+
+def test_one_class_is_enough_and_no_label_at_all_is_not(tmp_path: Path) -> None:
+    make(tmp_path / "data", [f"f{flight}_{number}" for flight in range(3) for number in range(3)])
+    words, _ = prepared(tmp_path, CLASSES="boat")
+    assert "pictures" in words
+    with pytest.raises(BadInput, match="no labelled object"):
+        prepared(tmp_path, CLASSES="car")
+    for file in (tmp_path / "data" / "labels").iterdir():
+        file.unlink()
+    with pytest.raises(BadInput, match="no labelled object"):
+        prepared(tmp_path)
+
+
+def test_the_state_of_a_folder_changes_with_anything_in_it() -> None:
+    objects = {"images/a.jpg": (10, "e1"), "labels/a.txt": (3, "e2")}
+    state = profiles.Folder("survey/", objects).state
+    assert len(state) == 16
+    assert profiles.Folder("survey/", dict(reversed(objects.items()))).state == state
+    for other in ({**objects, "labels/a.txt": (3, "e3")}, {"images/a.jpg": (10, "e1")}, {**objects, "b": (0, "")}):
+        assert profiles.Folder("survey/", other).state != state
+    assert profiles.Folder("more/", objects).state != state
+    assert profiles.Folder("survey/", objects, whole=False).state == ""

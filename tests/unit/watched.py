@@ -10,7 +10,7 @@ from pipeline.monitoring.formats import read_reference
 from pipeline.serving.detector import Detector
 from pipeline.steps.baseline import baseline
 from pipeline.steps.container import Container
-from pipeline.steps.runlog import Facts
+from pipeline.steps.runlog import Facts, write_data
 from sandbox import imagery, traffic
 from tests.unit.tiny import answer, line, model, seconds
 
@@ -46,9 +46,10 @@ def watch(folder: Path) -> Watched:
     container = Container(folder / "ml", {"LAST_STEP": "no"})
     for part, samples in {**dataset.split(found), "unlabelled": found.unlabelled}.items():
         dataset.pack(samples, container.input(part))
-    for name in ("report", "model"):
+    for name in ("run", "report", "model"):
         container.input(name).mkdir(parents=True)
-    Facts("arn:x/y", "rev", "e").write(container.input("report") / "run.json")
+    Facts("arn:x/y", "rev", "e").write(container.input("run") / "run.json")
+    write_data(container.input("report") / "data.json", found.version, {}, found.classes)
     served = model(container.scratch("served"))
     with tarfile.open(container.input("model") / "model.tar.gz", "w:gz") as tar:
         for name in ("model.onnx", "model.json"):

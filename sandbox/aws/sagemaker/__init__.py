@@ -8,8 +8,9 @@ are refused, never silently accepted.
     responses.py   the door: API calls in, answers out       constraints.py  the service model's own limits
     resources.py   records, tags, lists                      errors.py       refusals in AWS's words
     definition.py gate.py values.py                          a pipeline definition: parsed, refused, computed
-    pipelines.py execution.py executor.py steps.py           pipelines and their executions
+    pipelines.py versions.py execution.py executor.py steps.py   pipelines, their versions and executions
     jobs.py contract.py runner.py container.py storage.py    processing and training jobs
+    tuning.py quotas.py                                      tuning jobs of training jobs; how many may run
     registry.py models.py endpoints.py fleet.py runtime.py capture.py   from model packages to answers
     studio.py apps.py              Studio's domain, profiles, lifecycle configurations; spaces and apps (in name only)
     transforms.py  rollout.py      batch transform jobs; how traffic moves to a new fleet
@@ -44,6 +45,7 @@ from sandbox.aws.sagemaker.runtime import Runtime
 from sandbox.aws.sagemaker.steps import Steps
 from sandbox.aws.sagemaker.studio import Studio
 from sandbox.aws.sagemaker.transforms import Transforms
+from sandbox.aws.sagemaker.tuning import TuningJobs
 from sandbox.aws.sts import RoleRefused
 
 JOBS_AT_A_TIME = 2
@@ -86,8 +88,9 @@ def install(cloud: Cloud) -> tuple[Resources, Endpoints]:
     runtime = Runtime(cloud, resources, endpoints, Capture(cloud))
 
     cloud.tag_readers["sagemaker"] = resources.tags_of
-    parts = [resources, pipelines, jobs, registry, models, endpoints, studio, Apps(resources), Mlflow(), monitoring]
-    parts += [transforms]
+    tuning = TuningJobs(cloud, resources, events, jobs)
+    parts = [resources, pipelines, jobs, tuning, registry, models, endpoints, studio, Apps(resources), Mlflow()]
+    parts += [monitoring, transforms]
     urls.url_paths["{0}/$"] = bind(parts).dispatch
     runtime_door = bind_runtime(runtime)
     for path in runtime_urls.url_paths:

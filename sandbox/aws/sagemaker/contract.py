@@ -37,7 +37,8 @@ class Input:
 class Output:
     """A folder that goes to S3 at the end: file by file, or as one tar.gz when `archive`.
 
-    `partial`: also what a stopped job has written; `always`: even when the folder is empty.
+    `partial`: also what a stopped job has written; `always`: even when the folder is empty; `synced`: what is there
+    goes to S3 while the job runs, so it is there however the job ends.
     """
 
     folder: Path
@@ -45,6 +46,7 @@ class Output:
     archive: bool = False
     partial: bool = False
     always: bool = False
+    synced: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def training(job: Mapping[str, Any], root: Path) -> tuple[Plan, ...]:
     if "TrainingImage" not in specification:
         raise ValidationException("TrainingImage must be given: built-in algorithms do not exist here.")
     _one_instance(resources)
+    _check_spot(job)
     inputs = [_channel_input(channel, specification["TrainingInputMode"], root) for channel in channels.values()]
     base = f"{job['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{job['TrainingJobName']}/output"
     archive = job["OutputDataConfig"].get("CompressionType", "GZIP") == "GZIP"
@@ -156,7 +159,7 @@ def training(job: Mapping[str, Any], root: Path) -> tuple[Plan, ...]:
     if checkpoints := job.get("CheckpointConfig"):
         folder = local(root, checkpoints.get("LocalPath") or f"{PREFIX}/checkpoints")
         inputs.append(Input(checkpoints["S3Uri"], folder, optional=True))
-        outputs.append(Output(folder, checkpoints["S3Uri"], partial=True))
+        outputs.append(Output(folder, checkpoints["S3Uri"], partial=True, synced=True))
     config = root / "input/config"
     plan = Plan(
         host=HOST,
@@ -196,6 +199,20 @@ def training(job: Mapping[str, Any], root: Path) -> tuple[Plan, ...]:
 def _one_instance(resources: Mapping[str, Any]) -> None:
     if resources.get("InstanceCount", 1) != 1:
         raise ValidationException("This stand-in has one instance: InstanceCount must be 1.")
+
+
+def _check_spot(job: Mapping[str, Any]) -> None:
+    """The longest wait belongs to managed spot training, and to nothing else; in AWS's words."""
+    limits = job.get("StoppingCondition") or {}
+    waits, spot = limits.get("MaxWaitTimeInSeconds"), job.get("EnableManagedSpotTraining")
+    if waits is not None and not spot:
+        raise ValidationException(
+            "Invalid MaxWaitTimeInSeconds. It is only supported when EnableManagedSpotTraining is set to true"
+        )
+    if spot and (waits is None or waits < limits.get("MaxRuntimeInSeconds", DEFAULT_LIMIT)):
+        raise ValidationException(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to MaxRuntimeInSeconds"
+        )
 
 
 def _channel_input(channel: Mapping[str, Any], mode: str, root: Path) -> Input:

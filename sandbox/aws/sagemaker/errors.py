@@ -23,6 +23,12 @@ class ResourceInUse(ServiceException):
     code = "ResourceInUse"
 
 
+class ResourceLimitExceeded(ServiceException):
+    """A service quota would be exceeded."""
+
+    code = "ResourceLimitExceeded"
+
+
 class ConflictException(ServiceException):
     """The thing exists, but its state forbids the change."""
 

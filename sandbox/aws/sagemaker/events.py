@@ -64,6 +64,12 @@ class Events:
         detail = _plain({**body, "Tags": dict(tags)}, lambda moment: str(_milliseconds(moment)))
         self._emit("SageMaker Training Job State Change", [body["TrainingJobArn"]], detail)
 
+    def tuning_job(self, body: Body, tags: Mapping[str, str]) -> None:
+        """A transition of a hyperparameter tuning job."""
+        detail = _plain({**body, "Tags": dict(tags)}, _milliseconds)
+        kind = "SageMaker HyperParameter Tuning Job State Change"
+        self._emit(kind, [body["HyperParameterTuningJobArn"]], detail)
+
     def processing_job(self, body: Body) -> None:
         """A transition of a processing job."""
         detail = _plain({"ExperimentConfig": {}, **body}, _milliseconds)

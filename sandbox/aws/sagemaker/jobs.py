@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.aws.core import Cloud
-from sandbox.aws.sagemaker import contract
+from sandbox.aws.sagemaker import contract, quotas
 from sandbox.aws.sagemaker.contract import Plan
 from sandbox.aws.sagemaker.errors import ResourceInUse, ValidationException
 from sandbox.aws.sagemaker.events import Events
@@ -19,6 +19,7 @@ from sandbox.aws.sagemaker.runner import Outcome, Phase, Runner
 from sandbox.aws.sts import RoleRefused
 
 SERVICE = "sagemaker.amazonaws.com"
+ON_SPOT = "EnableManagedSpotTraining"
 SPOT = 0.35
 """The share of its seconds that a spot training is billed for; on AWS it is known afterwards only, and varies."""
 
@@ -47,6 +48,7 @@ class Job(Record):
     """A job's record with what its thread listens to and says."""
 
     stop: threading.Event = field(default_factory=threading.Event)
+    interrupt: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -59,6 +61,8 @@ class Jobs:
         self._events = events
         self._runner = runner
         self._threads: list[threading.Thread] = []
+        self._quotas = quotas.load()
+        cloud.controls["interruptions"] = self.interrupt
         cloud.on_stop(self.shut_down)
 
     # --- API -------------------------------------------------------------------------------------------------------
@@ -114,6 +118,22 @@ class Jobs:
                 self._change(kind, job, {f"{kind.title}Status": "Stopping"}, "Stopping")
                 job.stop.set()
 
+    def interrupt(self, body: Any) -> list[str]:
+        """Take the machine of a spot training, as AWS does when it needs it itself: POST /_sandbox/interruptions.
+
+        `{"job": <how its name begins>}`; the names of those that were interrupted. Raises ValueError for none.
+        """
+        begin = body.get("job") if isinstance(body, dict) else None
+        if not isinstance(begin, str) or not begin:
+            raise ValueError("an interruption is an object with the beginning of a training job's name as `job`")
+        with self._resources.lock:
+            found = [job for job in self._training() if job.name.startswith(begin) and job.body.get(ON_SPOT)]
+            for job in found:
+                job.interrupt.set()
+        if not found:
+            raise ValueError(f"no spot training runs whose name begins with {begin}")
+        return [job.name for job in found]
+
     # --- behind them -----------------------------------------------------------------------------------------------
 
     def _create(self, kind: Kind, request: Body) -> Body:
@@ -150,11 +170,17 @@ class Jobs:
                     "Job name must be unique within an AWS account and region, "
                     f"and a job with this name already exists ({arn})"
                 )
+            if kind is TRAINING:
+                quotas.check(self._quotas, body, [each.body for each in self._training()])
             self._resources.add(job)
             self._threads = [each for each in self._threads if each.is_alive()] + [thread]
             self._announce(kind, job)
         thread.start()
         return {f"{kind.title}Arn": arn}
+
+    def _training(self) -> list[Job]:
+        jobs = [each for each in self._resources.all(TRAINING.word) if isinstance(each, Job)]
+        return [each for each in jobs if each.body["TrainingJobStatus"] == "InProgress"]
 
     def _describe(self, kind: Kind, request: Body) -> Body:
         with self._resources.lock:
@@ -183,13 +209,18 @@ class Jobs:
 
         def phase(name: Phase) -> None:
             with self._resources.lock:
-                started = {f"{kind.title.removesuffix('Job')}StartTime": now()} if name == "Training" else {}
+                clock = f"{kind.title.removesuffix('Job')}StartTime"
+                started = {clock: now()} if name == "Training" and clock not in job.body else {}
                 if kind is TRAINING and not job.stop.is_set():
                     self._change(kind, job, started, name)
                 elif started:
                     job.body |= started
 
-        outcome = self._runner.run(plans, root, sink, job.stop, phase)
+        while (outcome := self._runner.run(plans, root, sink, job.stop, job.interrupt, phase)).status == "Interrupted":
+            job.interrupt.clear()
+            with self._resources.lock:
+                for secondary in ("Interrupted", "Restarting"):
+                    self._change(kind, job, {}, secondary)
         with self._resources.lock:
             self._finish(kind, job, outcome, root)
         job.done.set()
@@ -231,6 +262,8 @@ TRANSITION_MESSAGES: Mapping[str, str] = {
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
+    "Interrupted": "Training job was interrupted: the instance was reclaimed",
+    "Restarting": "Restarting the training job from its checkpoints",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "MaxRuntimeExceeded": "Training job exceeded its maximum runtime",
@@ -253,7 +286,7 @@ def _transition(body: Body, secondary: str) -> None:
 def _billing(body: Body) -> Body:
     started = body.get("TrainingStartTime")
     seconds = max(1, round((now() - started).total_seconds())) if started else 0
-    billed = max(1, round(seconds * SPOT)) if seconds and body.get("EnableManagedSpotTraining") else seconds
+    billed = max(1, round(seconds * SPOT)) if seconds and body.get(ON_SPOT) else seconds
     return {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": billed}
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.aws.sagemaker import gate
+from sandbox.aws.sagemaker import gate, versions
 from sandbox.aws.sagemaker.definition import Definition
 from sandbox.aws.sagemaker.errors import ConflictException, ResourceNotFound, ValidationException
 from sandbox.aws.sagemaker.execution import Execution
@@ -17,24 +17,19 @@ from sandbox.aws.sagemaker.executor import Executor
 from sandbox.aws.sagemaker.registry import Identity
 from sandbox.aws.sagemaker.resources import Body, Record, Resources, listing, now, page, tag_map
 from sandbox.aws.sagemaker.values import text
+from sandbox.aws.sagemaker.versions import Version
 
 PIPELINE = "pipeline"
-ABSENT = (
-    "PipelineVersionAliases",
-    "PipelineVersionId",
-    "PipelineVersionAlias",
-    "SelectiveExecutionConfig",
-    "MlflowExperimentName",
-)
+ABSENT = ("SelectiveExecutionConfig", "MlflowExperimentName")
 """Members of requests whose meaning this stand-in does not have; it refuses them instead of passing them over."""
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass
 class Pipeline(Record):
-    """A pipeline with its parsed definition and its executions, oldest first."""
+    """A pipeline with its versions and its executions, both oldest first. The body is that of the latest version."""
 
-    definition: Definition = field(default_factory=lambda: Definition({}, {}))
+    versions: list[Version] = field(default_factory=list)
     executions: dict[str, Execution] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     """Client request tokens of starts -> execution ARN."""
@@ -67,6 +62,8 @@ class Pipelines:
         name = request["PipelineName"]
         arn = self._resources.arn(PIPELINE, name)
         source, parsed = self._definition(request)
+        first: list[Version] = []
+        versions.add(first, source, parsed, request.pop("PipelineVersionAliases", None) or ())
         self._check_role(request["RoleArn"])
         moment, author = now(), self._identity()
         body: Body = {
@@ -89,13 +86,14 @@ class Pipelines:
                     f"Pipeline with name ({name}) already exists."
                 )
             self._tokens[token] = arn
-            self._resources.add(Pipeline(PIPELINE, name, arn, body, tags, parsed))
+            self._resources.add(Pipeline(PIPELINE, name, arn, body, tags, first))
         return {"PipelineArn": arn}
 
     def update_pipeline(self, request: Body) -> Body:
-        """UpdatePipeline. Executions under way keep the definition they started with."""
+        """UpdatePipeline: another definition is a new version. Executions keep the one they started with."""
         _refuse_absent(request)
         changes = {key: value for key, value in request.items() if key != "PipelineName"}
+        aliases = changes.pop("PipelineVersionAliases", None) or ()
         parsed = None
         if "PipelineDefinition" in changes or "PipelineDefinitionS3Location" in changes:
             changes["PipelineDefinition"], parsed = self._definition(changes)
@@ -103,9 +101,27 @@ class Pipelines:
             self._check_role(changes["RoleArn"])
         with self._resources.lock:
             pipeline = self._pipeline(request["PipelineName"])
+            latest = pipeline.versions[-1]
+            if parsed is not None and changes["PipelineDefinition"] != latest.source:
+                latest = versions.add(pipeline.versions, changes["PipelineDefinition"], parsed, aliases)
+            elif aliases:
+                raise ValidationException("Aliases can be specified only when the pipeline definition changes.")
             pipeline.body |= {**changes, "LastModifiedTime": now(), "LastModifiedBy": self._identity()}
-            pipeline.definition = parsed or pipeline.definition
-            return {"PipelineArn": pipeline.arn}
+            return {"PipelineArn": pipeline.arn, "PipelineVersionId": latest.id}
+
+    def update_pipeline_version(self, request: Body) -> Body:
+        """UpdatePipelineVersion: its aliases."""
+        with self._resources.lock:
+            pipeline = self._pipeline(request["PipelineArn"])
+            version = versions.chosen(pipeline.versions, request, pipeline.arn)
+            versions.change_aliases(pipeline.versions, version, request.get("PipelineVersionAliasOperations") or {})
+            return {"PipelineArn": pipeline.arn, "PipelineVersionId": version.id}
+
+    def list_pipeline_versions(self, request: Body) -> Body:
+        """ListPipelineVersions."""
+        with self._resources.lock:
+            pipeline = self._pipeline(request["PipelineName"])
+            return versions.listed(pipeline.versions, request, pipeline.arn)
 
     def delete_pipeline(self, request: Body) -> Body:
         """DeletePipeline: not while an execution runs."""
@@ -117,9 +133,11 @@ class Pipelines:
             return {"PipelineArn": pipeline.arn}
 
     def describe_pipeline(self, request: Body) -> Body:
-        """DescribePipeline, by name or ARN."""
-        _refuse_absent(request)
-        return dict(self._pipeline(request["PipelineName"]).body)
+        """DescribePipeline, by name or ARN: the latest version, or the one that is asked for."""
+        pipeline = self._pipeline(request["PipelineName"])
+        version = versions.chosen(pipeline.versions, request, pipeline.arn)
+        about = {"PipelineVersionAliases": list(version.aliases)} if version.aliases else {}
+        return {**pipeline.body, "PipelineDefinition": version.source, **about}
 
     def list_pipelines(self, request: Body) -> Body:
         """ListPipelines."""
@@ -137,6 +155,7 @@ class Pipelines:
             token = request["ClientRequestToken"]
             if token in pipeline.tokens:
                 return {"PipelineExecutionArn": pipeline.tokens[token]}
+            version = versions.chosen(pipeline.versions, request, pipeline.arn)
             given = {item["Name"]: item["Value"] for item in request.get("PipelineParameters") or ()}
             identifier = "".join(secrets.choice(_ALPHABET) for _ in range(12))
             moment, author = now(), self._identity()
@@ -149,6 +168,8 @@ class Pipelines:
                 "PipelineExecutionStatus": "Executing",
                 "ParallelismConfiguration": request.get("ParallelismConfiguration")
                 or pipeline.body.get("ParallelismConfiguration"),
+                "PipelineVersionId": version.id,
+                "PipelineVersionAliases": list(version.aliases) or None,
                 "RoleArn": request.get("RoleArn") or pipeline.body["RoleArn"],
                 "CreationTime": moment,
                 "LastModifiedTime": moment,
@@ -158,9 +179,9 @@ class Pipelines:
             execution = Execution(
                 id=identifier,
                 pipeline=pipeline.name,
-                definition=pipeline.definition,
-                source=pipeline.body["PipelineDefinition"],
-                parameters=_parameters(pipeline.definition, given),
+                definition=version.definition,
+                source=version.source,
+                parameters=_parameters(version.definition, given),
                 body={key: value for key, value in body.items() if value is not None},
                 earlier=tuple(pipeline.executions.values()),
             )
@@ -207,6 +228,8 @@ class Pipelines:
     def list_pipeline_executions(self, request: Body) -> Body:
         """ListPipelineExecutions, newest first unless asked otherwise."""
         pipeline = self._pipeline(request["PipelineName"])
+        if request.get("PipelineVersionAlias"):
+            raise ValidationException("PipelineVersionAlias: not available here.")
         with self._resources.lock:
             records = [
                 Record("execution", each.id, each.arn, each.described()) for each in pipeline.executions.values()

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from sandbox.aws.core import Cloud
 from sandbox.aws.sagemaker.container import Container, Sink, environment
 from sandbox.aws.sagemaker.contract import Plan
-from sandbox.aws.sagemaker.images import ImageNotFound, Images
+from sandbox.aws.sagemaker.images import PROJECT, ImageNotFound, Images
 from sandbox.aws.sagemaker.storage import Storage, StorageError
 from sandbox.aws.sts import RoleRefused
 
@@ -39,9 +39,12 @@ HostSink = Callable[[str, list[str]], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended. `reason` is set when it failed; `exit_message` is what the container left as its message."""
+    """How a job ended. `reason` is set when it failed; `exit_message` is what the container left as its message.
 
-    status: Literal["Completed", "Failed", "Stopped"]
+    An interrupted one has lost its machine and is to be run again: what it kept in S3 is there.
+    """
+
+    status: Literal["Completed", "Failed", "Stopped", "Interrupted"]
     reason: str = ""
     exit_message: str = ""
     timed_out: bool = False
@@ -71,14 +74,15 @@ class Runner:
         root: Path,
         sink: HostSink,
         stop: threading.Event,
+        interrupt: threading.Event,
         phase: Callable[[Phase], None],
     ) -> Outcome:
-        """Run a job to its end. `stop` asks it to stop; `phase` hears where it is."""
+        """Run a job to its end. `stop` asks it to stop, `interrupt` takes its machine; `phase` hears where it is."""
         while not self._slots.acquire(timeout=POLL_SECONDS):
             if stop.is_set() or self._closed:
                 return Outcome("Stopped")
         try:
-            return self._run(plans, sink, stop, phase)
+            return self._run(plans, sink, stop, interrupt, phase)
         except JobFailed as error:
             return Outcome("Failed", str(error)[:REASON_CHARACTERS])
         except Exception as error:
@@ -90,7 +94,12 @@ class Runner:
             _clear(root)
 
     def _run(
-        self, plans: Sequence[Plan], sink: HostSink, stop: threading.Event, phase: Callable[[Phase], None]
+        self,
+        plans: Sequence[Plan],
+        sink: HostSink,
+        stop: threading.Event,
+        interrupt: threading.Event,
+        phase: Callable[[Phase], None],
     ) -> Outcome:
         for plan in plans:
             _lay_out(plan)
@@ -112,15 +121,20 @@ class Runner:
             for plan in plans:
                 env = environment(self._cloud, plan.root, credentials, {**image.environment, **plan.environment})
                 command = _command(plan, image.commands.get(plan.default_argument, ()))
-                containers.append(self._start(command, env, plan.root, partial(sink, plan.host)))
-            statuses, timed_out = _watch(containers, first.limit, stop)
+                place = plan.root if plan.entrypoint else PROJECT
+                containers.append(self._start(command, env, plan.root, place, partial(sink, plan.host)))
+            statuses, timed_out = _watch(containers, first.limit, stop, interrupt)
         finally:
             for container in containers:
                 if container.running:  # one of several could not be started
                     container.stop(0)
             with self._lock:
                 self._running.difference_update(containers)
+        for plan in plans:
+            _transfer(partial(_sync, s3, plan))
         stopped = stop.is_set() or timed_out
+        if interrupt.is_set() and not stopped:
+            return Outcome("Interrupted")
         message = _message(first)
         if not stopped:
             for plan, status in zip(plans, statuses, strict=True):
@@ -131,12 +145,12 @@ class Runner:
             _transfer(partial(_send, s3, plan, stopped))
         return Outcome("Stopped" if stopped else "Completed", "", message, timed_out)
 
-    def _start(self, command: tuple[str, ...], env: dict[str, str], root: Path, sink: Sink) -> Container:
+    def _start(self, command: tuple[str, ...], env: dict[str, str], root: Path, place: Path, sink: Sink) -> Container:
         with self._lock:
             if self._closed:
                 raise JobFailed("InternalServerError: the service is shutting down")
             try:
-                container = Container(command, env, root, root / "log.txt", sink)
+                container = Container(command, env, place, root / "log.txt", sink)
             except OSError as error:
                 raise JobFailed(f"AlgorithmError: {command[0]}: {error.strerror}, exit code: 127") from error
             self._running.add(container)
@@ -176,8 +190,10 @@ def _command(plan: Plan, image_command: tuple[str, ...]) -> tuple[str, ...]:
     return image_command + plan.arguments
 
 
-def _watch(containers: Sequence[Container], limit: float, stop: threading.Event) -> tuple[list[int | None], bool]:
-    """Wait for the end of all, for one to fail, for a stop, or for the time limit.
+def _watch(
+    containers: Sequence[Container], limit: float, stop: threading.Event, interrupt: threading.Event
+) -> tuple[list[int | None], bool]:
+    """Wait for the end of all, for one to fail, for a stop, for an interruption, or for the time limit.
 
     Exit statuses, and whether time ran out. Where one has failed the others are ended, and their status is None.
     """
@@ -188,7 +204,7 @@ def _watch(containers: Sequence[Container], limit: float, stop: threading.Event)
             if statuses[number] is None:
                 statuses[number] = container.wait(POLL_SECONDS / len(containers))
         timed_out = time.monotonic() > deadline
-        if stop.is_set() or timed_out:
+        if stop.is_set() or interrupt.is_set() or timed_out:
             return _ended(containers), timed_out and not stop.is_set()
         if any(statuses):
             for number, container in enumerate(containers):
@@ -221,10 +237,16 @@ def _transfer(work: Callable[[], object]) -> None:
         raise JobFailed(f"ClientError: {error}") from error
 
 
+def _sync(s3: Storage, plan: Plan) -> None:
+    for output in plan.outputs:
+        if output.synced and output.folder.is_dir():
+            s3.upload(output.folder, output.uri)
+
+
 def _send(s3: Storage, plan: Plan, stopped: bool) -> None:
     for output in plan.outputs:
         empty = not any(output.folder.iterdir()) if output.folder.is_dir() else True
-        if (stopped and not output.partial) or (empty and not output.always):
+        if output.synced or (stopped and not output.partial) or (empty and not output.always):
             continue
         if output.archive:
             s3.upload_archive(output.folder, output.uri)
