@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from pipeline import content
 from pipeline.names import PROJECT, Environment, Names
-from pipeline.serving import bodies
 
 Json = dict[str, Any]
 ML = "/opt/ml"
@@ -187,7 +187,7 @@ class _Builder:
             "ModelPackageDescription": "YOLO11n detector for drone imagery",
             "InferenceSpecification": {
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
-                "SupportedContentTypes": list(bodies.TYPES),
+                "SupportedContentTypes": list(content.TYPES),
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },

@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent
 STEP_FILES = (
     "__init__.py",
     "colours.py",
+    "content.py",
     "dataset.py",
     "definition.py",
     "deployment.py",
@@ -31,6 +32,7 @@ STEP_FILES = (
     "profile/*.py",
     "registry.py",
     "reports.py",
+    "scaling.py",
     "serving/__init__.py",
     "serving/detector.py",
     "source.py",
