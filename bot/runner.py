@@ -242,7 +242,9 @@ class Runner:
 
     def _refusal(self, case: Case, error: GroundcrewError) -> Reply:
         if isinstance(error, Denied):
-            return wording.denied(error, case.person.role if case.person else "", _about(case))
+            role = case.person.role if case.person else ""
+            name = case.command.name if case.command else ""
+            return wording.denied(error, role, name, asking.environment(case.arguments))
         return wording.mistake(error)
 
     def _audit(self, case: Case) -> None:
@@ -291,14 +293,6 @@ def _for_a_while(case: Case, reply: Reply) -> Reply:
     acting: list[Inline] = [f"acting as {grant.role} until ", Moment(grant.expires_at.timestamp())]
     said = [reply.context] if isinstance(reply.context, str) else [*reply.context]
     return replace(reply, context=[*acting, *([" · ", *said] if any(said) else [])])
-
-
-def _about(case: Case) -> str:
-    """The command in a few words, with its environment."""
-    if case.command is None:
-        return ""
-    environment = asking.environment(case.arguments)
-    return f"{case.command.name} in {environment}" if environment else case.command.name
 
 
 def _who(case: Case) -> dict[str, Any]:

@@ -49,18 +49,20 @@ def mistake(error: GroundcrewError) -> Reply:
     )
 
 
-def denied(error: Denied, role: str, command: str = "") -> Reply:
+def denied(error: Denied, role: str, command: str = "", environment: str | None = None) -> Reply:
     """AWS's refusal: of which command, in AWS's own words, and what can be done about it."""
+    within = f" in {environment}" if environment else ""
+    why = f'access why "{command}"' + (f" --env {environment}" if environment else "")
     acting: Text = ["You act as ", Code(role), ". "] if role else ""
     advice = error.advice or (
         "Nothing was changed by this call. Ask somebody whose role includes it, or have the right added to yours."
     )
     return Reply(
-        title=f"AWS said no to {command}" if command else "AWS said no",
+        title=f"AWS said no to {command}{within}" if command else "AWS said no",
         outcome=Outcome.DENIED,
         text=[*acting, *_marked(advice)],
         quote=error.message,
-        actions=[Action("What may I do?", "whoami")],
+        actions=[*([Action("Why?", why)] if command else ()), Action("What may I do?", "whoami")],
     )
 
 

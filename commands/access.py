@@ -157,7 +157,11 @@ def show(ctx: Context, person: Annotated[str, Parameter(help="A person's Slack i
         title="Your access" if user == ctx.person.user else "Access of a colleague",
         context=[Mention(user), " · the access file says ", Code(standing)],
         text=_granted(granted),
-        facts=[Fact(env, _changes(rows, standing, env)) for env in ENVIRONMENTS],
+        table=Table(
+            ("In", "May change"),
+            [(env, _changes(rows, standing, env)) for env in ENVIRONMENTS],
+            "What this person may change, by environment",
+        ),
         actions=[Action("All of it", f"access matrix --role {standing}")],
     )
 

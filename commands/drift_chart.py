@@ -28,7 +28,11 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def trend(reports: Sequence[Report], since: datetime, until: datetime) -> bytes:
-    """A PNG over a time: one point and one bar for each report, in any order. Windows without a limit have no point."""
+    """A PNG over a time: one point and one bar for each report, in any order. Windows without a limit have no point.
+
+    It begins with the first window: nothing is known of the time before.
+    """
+    since = max([since, *(each.start for each in sorted(reports, key=lambda report: report.start)[:1])])
     picture = Image.new("RGB", SIZE, "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=18)
     whole = (until - since).total_seconds()
@@ -40,7 +44,7 @@ def trend(reports: Sequence[Report], since: datetime, until: datetime) -> bytes:
     ordered = sorted(reports, key=lambda report: report.end)
     _ratios(draw, font, [(across(each.end), each.ratio, each.kind) for each in ordered])
     _images(draw, font, [(across(each.start), across(each.end), each.images) for each in ordered])
-    _days(draw, font, [(across(day), f"{day:%m-%d}") for day in _midnights(since, until)])
+    _marks(draw, font, [(across(at), name) for at, name in _times(since, until)])
     out = io.BytesIO()
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()
@@ -72,9 +76,9 @@ def _images(draw: ImageDraw.ImageDraw, font: _Font, bars: Sequence[tuple[float, 
             draw.rectangle((start, floor - height * images / most, max(start + 1, end - 1), floor), fill=BAR)
 
 
-def _days(draw: ImageDraw.ImageDraw, font: _Font, days: Sequence[tuple[float, str]]) -> None:
+def _marks(draw: ImageDraw.ImageDraw, font: _Font, marks: Sequence[tuple[float, str]]) -> None:
     room = -1000.0
-    for x, name in days:
+    for x, name in marks:
         draw.line([(x, SIZE[1] - BOTTOM), (x, SIZE[1] - BOTTOM + 6)], fill=INK)
         if x - room >= 70 and x < SIZE[0] - RIGHT - 20:
             draw.text((x, SIZE[1] - BOTTOM + 12), name, fill=INK, font=font, anchor="ma")
@@ -86,10 +90,13 @@ def _line(draw: ImageDraw.ImageDraw, font: _Font, y: float, label: str, colour: 
     draw.text((LEFT - 12, y), label, fill=INK, font=font, anchor="rm")
 
 
-def _midnights(since: datetime, until: datetime) -> list[datetime]:
-    day = since.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+def _times(since: datetime, until: datetime) -> list[tuple[datetime, str]]:
+    """Midnights by their date, or hours when all of it is shorter than two days."""
+    hours = until - since < timedelta(days=2)
+    at = since.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     found = []
-    while day <= until:
-        found.append(day)
-        day += timedelta(days=1)
+    while at <= until:
+        if hours or at.hour == 0:
+            found.append((at, f"{at:%H:%M}" if hours else f"{at:%m-%d}"))
+        at += timedelta(hours=1)
     return found

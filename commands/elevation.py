@@ -38,7 +38,6 @@ def _plan_request(ctx: Context, *, role: str, for_: str, reason: str) -> Plan:
     if ctx.approval is None and ctx.person.holds(role):
         raise Refused(f"You are {role} already.", "`whoami` shows what you can do, and until when.")
     facts = [
-        Fact("Person", [Mention(user)]),
         Fact("Own role", ctx.person.role) if ctx.approval is None else Fact("Agreed by", [Mention(ctx.person.user)]),
         Fact("May act as", role),
         Fact("For", f"{duration(lasts.total_seconds())} from the approval on; it ends by itself"),

@@ -31,6 +31,7 @@ _DOING = {
     "Evaluate": "evaluating",
     "CheckMap": "checking mAP",
     "Baseline": "measuring what is usual",
+    "Explain": "explaining some detections",
     "Register": "registering",
     "Deploy": "deploying",
 }

@@ -16,15 +16,19 @@ from commands.command import Allowed, Context, Need, Spend, Use, command
 from commands.predict import FOLDER
 from commands.progress import event
 from commands.registry import DESCRIBE, LIST
-from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
+from commands.reply import Action, Audience, Code, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
 from commands.wording import duration, score, shorten
 from pipeline import executions, explain, registry
 from pipeline.definition import HOUR
 from pipeline.errors import BadInput, Refused
-from pipeline.explain import Explained, Job, Place, Result
+from pipeline.explain import Explained, Job, Result
+from pipeline.explaining.config import INSTANCE
+from pipeline.registry import Package
 
 EXPLAINERS: Allowed = {"data-scientist": ("dev",), "ml-engineer": ("dev", "staging")}
 """Production's models are copies of staging's, byte for byte: they are explained there."""
+USUAL = 3
+"""Photos of an explanation that names no number."""
 MOST = 6
 """Photos of one explanation: more rows cannot be seen in a message."""
 EACH_S = 60.0
@@ -33,10 +37,20 @@ MOSTLY = 0.5
 """Own share below which the surroundings carried a detection more than the object."""
 
 
-def _spends(ctx: Context, *, photos: int, **_: object) -> Spend:
-    """One job, longer with every photo; less than that where the same was explained before."""
-    use = Use("Explain", "Processing", explain.INSTANCE, 60.0 + EACH_S * photos, HOUR)
-    return Spend([use])
+def _spends(
+    ctx: Context, *, env: Literal["dev", "staging"], version: int | None, photos: int | None, now: bool, **_: object
+) -> Spend:
+    """One job, longer with every photo; none to show what came with the model. Less where it was explained before."""
+    if photos is None and not now and explain.registered(_package(ctx, env, version)):
+        return Spend([])
+    return Spend([Use("Explain", "Processing", INSTANCE, 60.0 + EACH_S * (photos or USUAL), HOUR)])
+
+
+def _package(ctx: Context, env: Literal["dev", "staging"], version: int | None) -> Package:
+    sagemaker = ctx.client("sagemaker")
+    if version is None:
+        return registry.newest(sagemaker, ctx.names, env)
+    return registry.load(sagemaker, ctx.names, env, version)
 
 
 @command(
@@ -49,6 +63,7 @@ def _spends(ctx: Context, *, photos: int, **_: object) -> Spend:
         Need("s3:ListBucket", "arn:aws:s3:::{data_bucket}"),
         Need("s3:ListBucket", "arn:aws:s3:::{bucket}"),
         Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/explain/*"),
+        Need("s3:GetObject", "arn:aws:s3:::{bucket}/{env}/models/*"),
         Need("s3:PutObject", "arn:aws:s3:::{bucket}/{env}/explain/*/input/*"),
         Need("s3:PutObject", "arn:aws:s3:::{bucket}/{env}/code/*"),
         Need("sagemaker:ListProcessingJobs"),
@@ -69,22 +84,34 @@ def drift_explain(
     version: Annotated[
         int | None, Parameter(help="Model version; the newest if not given", validator=Between(1, 1_000_000))
     ] = None,
-    photos: Annotated[int, Parameter(help="How many photos of the survey", validator=Between(1, MOST))] = 3,
+    photos: Annotated[
+        int | None,
+        Parameter(
+            help="On how many photos of the survey; what was explained when the model was registered if not given",
+            validator=Between(1, MOST),
+        ),
+    ] = None,
     now: Annotated[bool, Parameter(help="Explain anew, also what was explained before")] = False,
     yes: Yes = False,
 ) -> Reply:
     """Show what in a few photos carried a model's detections, as heat maps."""
     sagemaker, s3 = ctx.client("sagemaker"), ctx.client("s3")
     image = _clarify(ctx)
-    if version is None:
-        package = registry.newest(sagemaker, ctx.names, env)
-    else:
-        package = registry.load(sagemaker, ctx.names, env, version)
-    chosen = explain.choose(s3, ctx.names, FOLDER, photos)
+    package = _package(ctx, env, version)
+    came = explain.registered(package)
+    if photos is None and not now and came:
+        shown = _shown(explain.read(s3, env, package.version, came))
+        again = Action("On more photos", f"drift explain --env {env} --version {package.version} --photos {USUAL}")
+        return replace(
+            shown,
+            context=[*shown.context, " · explained when it was registered"],
+            actions=[again, *shown.actions],
+        )
+    chosen = explain.choose(s3, ctx.names, FOLDER, photos or USUAL)
     place = explain.place(ctx.names, env, package, chosen, image)
     going = explain.running(sagemaker, place)
     if going is None and not now and explain.exists(s3, place):
-        shown = _shown(explain.read(s3, place))
+        shown = _shown(explain.read(s3, env, package.version, place.result))
         return replace(shown, context=[*shown.context, " · explained before, asked by ", Mention(ctx.person.user)])
     if going is None:
         going = explain.start(
@@ -113,7 +140,7 @@ def explanation_live(ctx: Context, arn: str) -> tuple[Reply, bool]:
         failed = _failed(ctx, job)
         return replace(failed, facts=[*failed.facts, *cost]), counted
     try:
-        reply = _shown(explain.read(ctx.client("s3"), job.place))
+        reply = _shown(explain.read(ctx.client("s3"), job.place.env, job.place.version, job.place.result))
     except BadInput as error:
         reply = _unreadable(job, f"{error.message} {error.advice}")
     except ClientError as error:
@@ -134,23 +161,20 @@ def _clarify(ctx: Context) -> str:
 
 
 def _shown(result: Result) -> Reply:
-    place, objects = result.place, result.objects
+    objects, env, version = result.objects, result.env, result.version
     count = len(objects)
     detections = f"{count} detection{'' if count == 1 else 's'}"
     return Reply(
-        title=f"Detector v{place.version} in {place.env}: what carried {detections}",
+        title=f"Detector v{version} in {env}: what carried {detections}",
         context=[_named(result.images)] if result.images else [],
-        text="\n".join(_told(result)),
-        facts=_files(place),
+        text=["\n".join([*_told(result), ""]), *_files(result.folder)],
         table=_table(objects) if objects else None,
-        picture=Picture(result.sheet, f"heat_maps_v{place.version}_{place.env}.jpg", _alt(result))
-        if result.sheet
-        else None,
+        picture=Picture(result.sheet, f"heat_maps_v{version}_{env}.jpg", _alt(result)) if result.sheet else None,
         actions=[
-            Action("Show the model", f"registry show {place.version} --env {place.env}"),
-            Action("Predict on a photo", f"deployment predict --env {place.env}"),
+            Action("Show the model", f"registry show {version} --env {env}"),
+            Action("Predict on a photo", f"deployment predict --env {env}"),
         ],
-        environment=place.env,
+        environment=env,
         audience=Audience.CHANNEL,
     )
 
@@ -197,8 +221,8 @@ def _carried(each: Explained) -> str:
     return f"{each.own:.0%} carried by the segments it occupies"
 
 
-def _files(place: Place) -> list[Fact]:
-    return [Fact("Clarify's files", [Code(place.result)]), Fact("Report", [Code(explain.report(place))])]
+def _files(folder: str) -> list[Inline]:
+    return ["Clarify's files: ", Code(folder), "; its report: ", Code(explain.report(folder).rpartition("/")[2])]
 
 
 def _working(job: Job) -> Reply:
@@ -239,8 +263,7 @@ def _unreadable(job: Job, why: str) -> Reply:
         title=f"Detector v{place.version} in {place.env} was explained, but the result cannot be read",
         outcome=Outcome.ERROR,
         context=_context(job),
-        text=why,
-        facts=_files(place),
+        text=[f"{why}\n", *_files(place.result)],
         actions=[Action("Explain again", f"drift explain --env {place.env} --version {place.version} --now")],
         environment=place.env,
         audience=Audience.CHANNEL,

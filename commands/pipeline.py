@@ -50,6 +50,7 @@ GROWS: Mapping[str, Sequence[str]] = MappingProxyType(
         "Train": ("epochs", "photos", "image_size"),
         "Evaluate": ("photos", "image_size"),
         "Baseline": ("photos", "image_size"),
+        "Explain": ("image_size",),
     }
 )
 """What a step's time grows with; Deploy's with nothing."""

@@ -131,6 +131,7 @@ def _plan(ctx: Context, *, version: int, to: Environment) -> Plan:
         Need("sagemaker:CreateModelPackage", "model-package/groundcrew-{to}-detector/*"),
         Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/model.tar.gz"),
         Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/baseline/*"),
+        Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/explain/*"),
         Need("s3:GetObject", "arn:aws:s3:::{bucket}/*/models/*"),
         Need("s3:PutObject", "arn:aws:s3:::{bucket}/{to}/models/*"),
     ],

@@ -1,9 +1,10 @@
 """The pipeline `groundcrew-<env>-detector` as SageMaker's definition JSON.
 
-    Preprocess → Train → Evaluate → CheckMap ─┬─ Baseline → Register → Deploy (dev only)
+    Preprocess → Train → Evaluate → CheckMap ─┬─ Baseline, Explain → Register → Deploy (dev only)
                                               └─ BelowThreshold (Fail)
 
-Only a model that will be registered gets a drift baseline, and none is registered without one.
+Only a model that will be registered gets a drift baseline and an explanation, side by side, and none is registered
+without them.
 
 Built by hand, not rendered with the sagemaker SDK, for two reasons. Importing `sagemaker.mlops` costs 6 to 9
 CPU-seconds, which every start of the local mode would pay; and what it renders needs patching where we need it most
@@ -21,6 +22,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pipeline import content
+from pipeline.explaining.config import ANALYSIS, INSTANCE, RESULT
 from pipeline.names import PROJECT, Environment, Names
 
 Json = dict[str, Any]
@@ -44,6 +46,7 @@ JOBS: Mapping[str, tuple[str, int]] = MappingProxyType(
         "Train": ("ml.c5.xlarge", 4 * HOUR),
         "Evaluate": ("ml.m5.large", HOUR),
         "Baseline": ("ml.m5.large", HOUR),
+        "Explain": (INSTANCE, HOUR),
         "Deploy": ("ml.t3.medium", HOUR),
     }
 )
@@ -72,7 +75,7 @@ def definition(
     `tracking_uri` MLflow's (may be empty: runs are then not tracked, and say so).
     """
     builder = _Builder(env, names, image, code_uri, tracking_uri)
-    accepted = [builder.baseline(last=env != "dev"), builder.register()]
+    accepted = [builder.baseline(last=env != "dev"), builder.explain(), builder.register()]
     accepted += [builder.deploy(template_url)] if env == "dev" else []
     body = {
         "Version": "2020-12-01",
@@ -162,7 +165,7 @@ class _Builder:
             "test": _output("Preprocess", "test"),
             "report": _output("Preprocess", "report"),
         }
-        step = self._processing("Evaluate", settings, inputs, ("evaluation", "model"))
+        step = self._processing("Evaluate", settings, inputs, ("evaluation", "model", "explaining"))
         step["PropertyFiles"] = [
             {"PropertyFileName": "Evaluation", "OutputName": "evaluation", "FilePath": "evaluation.json"}
         ]
@@ -174,6 +177,22 @@ class _Builder:
         }
         settings = {"LAST_STEP": "yes" if last else "no"}
         return self._processing("Baseline", settings, inputs, ("baseline",))
+
+    def explain(self) -> Json:
+        """What Evaluate asks to be explained, in Clarify's files."""
+        asked = _output("Evaluate", "explaining")
+        inputs = {
+            "config": _path(asked, "config"),
+            "data": _path(asked, "data"),
+            "model": _output("Evaluate", "model"),
+        }
+        settings = {"MODEL_DIGEST": _evaluation("package.digest")}
+        step = self._processing("Explain", settings, inputs, ())
+        # Beside the explanations asked for, and as Clarify leaves them: its files lie in the folder of outputs itself.
+        uri = _path(f"{self.home}/explain", _get("Execution.PipelineExecutionId"), RESULT)
+        output = {"S3Uri": uri, "LocalPath": f"{ML}/processing/output", "S3UploadMode": "EndOfJob"}
+        step["Arguments"]["ProcessingOutputConfig"] = {"Outputs": [{"OutputName": RESULT, "S3Output": output}]}
+        return step
 
     def register(self) -> Json:
         evaluation = _file(_output("Evaluate", "evaluation"), "evaluation.json")
@@ -191,7 +210,11 @@ class _Builder:
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },
-            "ModelMetrics": {"ModelQuality": {"Statistics": evaluation}, "ModelDataQuality": watched},
+            "ModelMetrics": {
+                "ModelQuality": {"Statistics": evaluation},
+                "ModelDataQuality": watched,
+                "Explainability": {"Report": _file(_output("Explain", RESULT), ANALYSIS)},
+            },
             "ModelApprovalStatus": "PendingManualApproval",
             "CustomerMetadataProperties": metadata | {"pipeline_execution": _get("Execution.PipelineExecutionArn")},
         }

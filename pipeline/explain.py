@@ -6,8 +6,9 @@ What lies where, for version 3 of dev (`<id>` is made from the model, the photos
     …/<id>/input/data/<photo>                                                      the photos, copies
     …/<id>/analysis_result/{analysis.json, report.html, explanations_shap/}        Clarify's layout
 
-The job is `pipeline/steps/explain.py`, or Clarify's own image on an account that has it. What stands in a result was
-written by a job, not by this program: it is checked before it is shown.
+The job is `pipeline/steps/explain.py`, or Clarify's own image on an account that has it. The same program explains a
+new model on two photos as a step of the pipeline; where those files lie is in the model package's metrics. What stands
+in a result was written by a job, not by this program: it is checked before it is shown.
 """
 
 from __future__ import annotations
@@ -26,14 +27,10 @@ from botocore.exceptions import ClientError
 from pipeline.definition import HOUR, ML, entrypoint, tags
 from pipeline.deployment import publish_code
 from pipeline.errors import BadInput, NotFound
-from pipeline.explaining.config import ANALYSIS, CONFIG, MAPS, REPORT, SHEET, Settings, config
+from pipeline.explaining.config import ANALYSIS, CONFIG, INSTANCE, MAPS, REPORT, RESULT, SETTINGS, SHEET, config
 from pipeline.names import ENVIRONMENTS, PROJECT, Environment, Names
 from pipeline.registry import Package, read_object
 
-SETTINGS = Settings(num_segments=30, segment_compactness=10)
-"""Finer than Clarify's 20 segments: objects in drone photos are small."""
-INSTANCE = "ml.m5.large"
-RESULT = "analysis_result"
 KINDS = (".jpg", ".jpeg", ".png")
 LARGEST_ANALYSIS = 4 << 20
 LARGEST_SHEET = 8 << 20
@@ -110,9 +107,14 @@ class Explained:
 
 @dataclass(frozen=True)
 class Result:
-    """What an explanation found. `unread` are photos with the reason why they are missing, `sheet` a JPEG."""
+    """What an explanation found. `unread` are photos with the reason why they are missing, `sheet` a JPEG.
 
-    place: Place
+    `folder` is the `s3://` address of Clarify's files.
+    """
+
+    env: Environment
+    version: int
+    folder: str
     objects: Sequence[Explained]
     images: Sequence[str]
     unread: Mapping[str, str]
@@ -248,13 +250,19 @@ def job(sagemaker: Any, arn: str) -> Job:
     )
 
 
-def read(s3: Any, where: Place) -> Result:
+def registered(package: Package) -> str:
+    """`s3://` address of Clarify's files that came with a model; empty when it was registered without."""
+    report = package.metrics.get("Explainability", {}).get("Report", {}).get("S3Uri", "")
+    return str(report).rpartition("/")[0]
+
+
+def read(s3: Any, env: Environment, version: int, folder: str) -> Result:
     """What an explanation found. Raises BadInput when its analysis.json is not one, ClientError when it is not there.
 
     Clarify's own heat maps have other names: such a result has no sheet, and objects only as far as they read as ours.
     """
     try:
-        data = read_object(s3, f"{where.result}/{ANALYSIS}")
+        data = read_object(s3, f"{folder}/{ANALYSIS}")
         if len(data) > LARGEST_ANALYSIS:
             raise ValueError(f"{len(data)} bytes")
         body = json.loads(data)
@@ -263,25 +271,27 @@ def read(s3: Any, where: Place) -> Result:
         images = [(str(row["image"]), str(row["reason"])) for row in body.get("images", ())]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(
-            f"{where.result}/{ANALYSIS} cannot be read: {type(error).__name__}: {error}", "Explain again with `--now`."
+            f"{folder}/{ANALYSIS} cannot be read: {type(error).__name__}: {error}", "Explain again with `--now`."
         ) from error
     return Result(
-        place=where,
+        env=env,
+        version=version,
+        folder=folder,
         objects=sorted(objects, key=lambda each: (each.image, -each.score)),
         images=[image for image, reason in images if not reason],
         unread={image: reason for image, reason in images if reason},
-        sheet=_sheet(s3, where),
+        sheet=_sheet(s3, folder),
     )
 
 
-def report(where: Place) -> str:
-    """`s3://` address of the report."""
-    return f"{where.result}/{REPORT}.html"
+def report(folder: str) -> str:
+    """`s3://` address of the report among Clarify's files."""
+    return f"{folder}/{REPORT}.html"
 
 
-def _sheet(s3: Any, where: Place) -> bytes | None:
+def _sheet(s3: Any, folder: str) -> bytes | None:
     try:
-        data = read_object(s3, f"{where.result}/{MAPS}/{SHEET}")
+        data = read_object(s3, f"{folder}/{MAPS}/{SHEET}")
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("NoSuchKey", "404", "AccessDenied"):
             raise

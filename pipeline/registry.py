@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
 from pipeline.errors import NotFound, Refused
+from pipeline.explaining.config import MAPS, REPORT, SHEET
 from pipeline.names import Environment, Names
 
 PREVIOUS: Mapping[Environment, Environment] = {"staging": "dev", "prod": "staging"}
 """Where a promotion into an environment copies from."""
 
-BASELINE_PHOTOS = "examples.jpg"
-"""Lies beside a drift baseline's statistics; one that was made without photos has none."""
+BESIDE: Mapping[str, tuple[str, Sequence[str]]] = MappingProxyType(
+    {
+        "ModelDataQuality": ("", ("examples.jpg",)),
+        "Explainability": ("explanation/", (f"{REPORT}.html", f"{MAPS}/{SHEET}")),
+    }
+)
+"""Kinds of model metrics whose files travel with a model: below which folder, and what lies beside them, if it does."""
 
 _CHUNK = 1 << 20
 
@@ -118,7 +125,7 @@ def promote(
     key = f"{to}/models/{package.digest}/model.tar.gz"
     copy_verified(s3, package.model, package.digest, bucket=names.bucket, key=key)
     container = {**package.inference["Containers"][0], "ModelDataUrl": f"s3://{names.bucket}/{key}"}
-    metrics = _with_baseline(s3, package.metrics, bucket=names.bucket, prefix=f"{to}/models/{package.digest}")
+    metrics = _with_files(s3, package.metrics, bucket=names.bucket, prefix=f"{to}/models/{package.digest}")
     answer = sagemaker.create_model_package(
         ModelPackageGroupName=names.group(to),
         ModelPackageDescription=f"Promoted from {package.arn.split(':model-package/')[-1]}",
@@ -131,22 +138,27 @@ def promote(
     return _describe(sagemaker, answer["ModelPackageArn"])
 
 
-def _with_baseline(s3: Any, metrics: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[str, Any]:
-    """The metrics with the drift baseline copied to where the next environment's monitor may read it."""
-    files = metrics.get("ModelDataQuality", {})
-    copied = {}
-    for kind, file in files.items():
-        folder, _, name = file["S3Uri"].rpartition("/")
-        _copy(s3, f"{folder}/{name}", bucket, f"{prefix}/{name}")
-        copied[kind] = {**file, "S3Uri": f"s3://{bucket}/{prefix}/{name}"}
-    if "Statistics" in files:
-        folder = files["Statistics"]["S3Uri"].rpartition("/")[0]
-        try:
-            _copy(s3, f"{folder}/{BASELINE_PHOTOS}", bucket, f"{prefix}/{BASELINE_PHOTOS}")
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
-                raise
-    return {**metrics, "ModelDataQuality": copied} if copied else dict(metrics)
+def _with_files(s3: Any, metrics: Mapping[str, Any], *, bucket: str, prefix: str) -> dict[str, Any]:
+    """The metrics with the drift baseline and the explanation copied to where the next environment may read them."""
+    moved = dict(metrics)
+    for kind, (beneath, more) in BESIDE.items():
+        copied = {}
+        for name, file in metrics.get(kind, {}).items():
+            folder, _, leaf = file["S3Uri"].rpartition("/")
+            _copy(s3, file["S3Uri"], bucket, f"{prefix}/{beneath}{leaf}")
+            copied[name] = {**file, "S3Uri": f"s3://{bucket}/{prefix}/{beneath}{leaf}"}
+        for each in more if copied else ():
+            _copy_if_there(s3, f"{folder}/{each}", bucket, f"{prefix}/{beneath}{each}")
+        moved |= {kind: copied} if copied else {}
+    return moved
+
+
+def _copy_if_there(s3: Any, source: str, bucket: str, key: str) -> None:
+    try:
+        _copy(s3, source, bucket, key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+            raise
 
 
 def _copy(s3: Any, source: str, bucket: str, key: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 from PIL import Image, ImageChops
 
+from sandbox.aws.trail import KEPT
 from sandbox.environment import ROOT
 from sandbox.person import blocks, rows
 from sandbox.processes import same_process
@@ -61,7 +62,7 @@ def mlflow_run(url: str, execution: str) -> TrackedRun:
 
 def calls(aws: str, source_identity: str, *, errors: bool = False) -> list[dict[str, Any]]:
     """AWS's record of one person's calls, oldest first; `errors`: only those that were refused."""
-    question = {"source_identity": source_identity}
+    question = {"source_identity": source_identity, "limit": str(KEPT)}
     answer = httpx.get(f"{aws}/_sandbox/calls", params=question, trust_env=False).raise_for_status()
     return [record for record in answer.json() if not errors or record.get("errorCode")]
 

@@ -54,6 +54,7 @@ class Halves(LoadScopeScheduling):
         return next((name for name in ("Training", "Sandbox") if name in names), file)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Halves:
     """Called where tests are handed out to several processes."""
     return Halves(config, log)

@@ -82,7 +82,7 @@ def for_one_person(content: Mapping[str, Any]) -> dict[str, Any]:
 def title(reply: Reply) -> str:
     """The title, with the environment in words where it matters before anyone presses anything."""
     name = ENVIRONMENTS.get(reply.environment or "", ("",))[0]
-    shown = " ".join(reply.title.split()) or "Groundcrew"
+    shown = " ".join(reply.title.replace("`", "").split()) or "Groundcrew"  # a header shows marks as they are
     return words.sentence([name, shown]) if name and name not in shown else shown
 
 

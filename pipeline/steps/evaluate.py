@@ -1,7 +1,8 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
 In: `model` (Train's model.tar.gz), `test` (tar shards), `report` (run.json). Out: `evaluation` (evaluation.json,
-confusion_matrix.png, pr_curve.png) and `model` (model.tar.gz: model.onnx, model.json, best.pt).
+confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx, model.json, best.pt) and `explaining` (what the
+next step explains: Clarify's configuration and photos nobody trained on).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
@@ -16,12 +17,13 @@ import json
 import shutil
 import tarfile
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import dataset
+from pipeline.explaining.config import CONFIG, INSTANCE, SETTINGS, config
 from pipeline.steps import yolo
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.deployed import Deployed, find
@@ -32,6 +34,8 @@ THREADS = 1
 CONFIDENCE = 0.25
 OVERLAP = 0.7
 """Thresholds baked into the served graph (ultralytics' own defaults): score, and IoU of suppression."""
+EXAMPLES = 2
+"""Photos on which a new model is explained; `drift explain` shows more."""
 METADATA_CHARACTERS = 256
 """Longest value of a model package's metadata (service model of SageMaker)."""
 
@@ -113,6 +117,8 @@ def judge(container: Container, log: RunLog) -> str:
     shutil.copy(plots / "BoxPR_curve.png", folder / "pr_curve.png")
     shutil.copy(plots / "confusion_matrix.png", folder / "confusion_matrix.png")
 
+    examples(container, sorted((bench.work / "test" / "images").iterdir()), classes)
+
     log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
     log.tags({"digest": digest})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
@@ -156,6 +162,18 @@ def pack(container: Container, served: Path, weights: Path, plain: Path, size: i
             tar.addfile(member, io.BytesIO(data))
     (container.output("model") / "model.tar.gz").write_bytes(buffer.getvalue())
     return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
+def examples(container: Container, photos: Sequence[Path], classes: Sequence[str]) -> None:
+    """Write what is to be explained of this model; the same photos for the same test split, of all its flights."""
+    folder = container.output("explaining")
+    for name in ("config", "data"):
+        (folder / name).mkdir()
+    model = container.setting("ENDPOINT_NAME")
+    asked = config(SETTINGS, model=model, classes=classes, instance=INSTANCE, title="What carried the detections")
+    (folder / "config" / CONFIG).write_text(json.dumps(asked, indent=1), "utf-8")
+    for photo in sorted(photos, key=lambda path: hashlib.sha256(path.name.encode()).digest())[:EXAMPLES]:
+        shutil.copy(photo, folder / "data" / photo.name)
 
 
 def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:

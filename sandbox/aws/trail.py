@@ -15,6 +15,7 @@ from sandbox.aws.calls import Call
 from sandbox.aws.identity import Principal
 
 KEPT = 5000
+"""Calls of people, and as many of everybody else: who polls every second must not push out what a person did."""
 LONGEST_TEXT = 256
 # Members whose values never enter the record.
 _SECRET = frozenset(
@@ -42,7 +43,8 @@ class Trail:
         self._account = account
         self._region = region
         self._lock = Lock()
-        self._records: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._people: deque[dict[str, Any]] = deque(maxlen=KEPT)
+        self._others: deque[dict[str, Any]] = deque(maxlen=KEPT)
 
     def add(
         self,
@@ -80,7 +82,7 @@ class Trail:
             record |= {"errorCode": error_code, "errorMessage": (error_message or "")[:1024]}
         line = json.dumps(record, default=str)
         with self._lock:
-            self._records.append(record)
+            (self._people if _is_person(record) else self._others).append(record)
             # A call may still be under way when the server has stopped.
             if not self._file.closed:
                 self._file.write(line + "\n")
@@ -95,7 +97,7 @@ class Trail:
         if after is not None and after.tzinfo is None:
             raise ValueError("since needs a time zone, such as Z")
         with self._lock:
-            records = list(self._records)
+            records = sorted([*self._people, *self._others], key=lambda record: str(record["eventTime"]))
         found = [
             record
             for record in records
@@ -108,6 +110,11 @@ class Trail:
         """Close the file; nothing can be recorded afterwards."""
         with self._lock:
             self._file.close()
+
+
+def _is_person(record: Mapping[str, Any]) -> bool:
+    who = _person(record)
+    return who is not None and not who.startswith("system.")
 
 
 def _person(record: Mapping[str, Any]) -> str | None:

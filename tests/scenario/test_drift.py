@@ -234,6 +234,14 @@ def test_a_window_is_accepted_as_the_new_normal(account: Account, judged: Json, 
     assert "/baselines/" in account.parameter("BaselineStatistics")
 
 
+def test_every_registered_model_comes_explained(sandbox: Sandbox, account: Account, somebody: Person) -> None:
+    told = somebody.asks("drift explain --version 1", "what carried", "explained when it was registered")
+    assert sandbox.slack.bytes_of(evidence.picture(told)).startswith(b"\xff\xd8\xff")
+    folder = told["words"].partition(f"s3://{BUCKET}/")[2].split(";")[0].strip("` ")
+    names = {key.removeprefix(f"{folder}/") for key in account.keys(f"{folder}/")}
+    assert {"analysis.json", "report.html", "explanations_shap/heat_maps.jpg"} <= names
+
+
 def test_what_carried_a_detection_is_shown_as_heat_maps(sandbox: Sandbox, account: Account, somebody: Person) -> None:
     live = somebody.asks("drift explain --photos 1", "Explaining detector v")
     told = somebody.sees("what carried", "Clarify's files", ts=live["ts"], seconds=90)

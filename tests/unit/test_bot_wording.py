@@ -11,7 +11,8 @@ from bot import __main__ as program
 from bot.manifest import SCOPES, manifest
 from bot.settings import Settings, load
 from bot.wording import denied, mistake, typed
-from commands.reply import Mention
+from commands.parsing import parse
+from commands.reply import Action, Mention
 from pipeline.errors import BadInput, Denied, Refused
 
 
@@ -39,10 +40,13 @@ def test_typed_text_is_what_the_person_meant(arrived: str, meant: str) -> None:
 
 def test_a_refusal_says_the_command_the_role_and_aws_own_words() -> None:
     words = "User: arn:aws:sts::1:x is not authorized to perform: sagemaker:CreateEndpoint on resource: y"
-    reply = denied(Denied(words), "data-scientist", "deployment create in staging")
+    reply = denied(Denied(words), "data-scientist", "deployment create", "staging")
     assert reply.title == "AWS said no to deployment create in staging"
     assert reply.quote == words
     assert "data-scientist" in str(reply.text)
+    why = reply.actions[0]
+    assert isinstance(why, Action)
+    assert parse(why.command)[1] == {"about": "deployment create", "verb": "", "env": "staging", "as_role": None}
 
 
 def test_a_person_in_an_error_is_shown_as_a_person() -> None:

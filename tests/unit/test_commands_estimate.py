@@ -37,7 +37,7 @@ PRICES = {
     ("Hosting", "ml.c5.xlarge"): "0.204",
     ("Hosting", "ml.c5.2xlarge"): "0.408",
 }
-TIMES = {"Preprocess": 10, "Train": 40, "Evaluate": 12, "Baseline": 20, "Deploy": 15}
+TIMES = {"Preprocess": 10, "Train": 40, "Evaluate": 12, "Baseline": 20, "Explain": 9, "Deploy": 15}
 
 
 class Books:

@@ -120,6 +120,7 @@ def test_training_shows_the_epoch_and_the_metric_so_far() -> None:
         "Evaluate": "waiting: waiting",
         "Check mAP": "waiting: waiting",
         "Baseline": "waiting: waiting · only if mAP50 ≥ 0.60",
+        "Explain": "waiting: waiting · only if mAP50 ≥ 0.60",
         "Register": "waiting: waiting · only if mAP50 ≥ 0.60",
         "Deploy": "waiting: waiting · only if mAP50 ≥ 0.60",
     }

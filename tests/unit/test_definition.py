@@ -46,7 +46,7 @@ def test_it_renders_the_same_bytes_every_time_and_passes_the_gate() -> None:
 def test_only_dev_deploys_and_then_the_baseline_is_not_last() -> None:
     dev, staging = steps(render("dev")), steps(render("staging"))
     assert list(dev) == [
-        *("Preprocess", "Train", "Evaluate", "CheckMap", "Baseline", "Register", "Deploy", "BelowThreshold")
+        *("Preprocess", "Train", "Evaluate", "CheckMap", "Baseline", "Explain", "Register", "Deploy", "BelowThreshold")
     ]
     assert set(dev) - set(staging) == {"Deploy"}
     last = {
@@ -64,7 +64,7 @@ def test_nothing_of_dev_is_named_in_staging() -> None:
 
 def test_jobs_carry_tags_role_and_names_of_the_environment() -> None:
     jobs = [step["Arguments"] for step in steps(render()).values() if step["Type"] in ("Processing", "Training")]
-    assert len(jobs) == 5
+    assert len(jobs) == 6
     for job in jobs:
         assert job["RoleArn"].endswith(":role/groundcrew-dev-execution")
         name = job.get("ProcessingJobName") or job["TrainingJobName"]
@@ -90,6 +90,16 @@ def test_a_registered_model_carries_its_baseline_where_the_api_has_a_place_for_i
         assert quality[kind]["S3Uri"] == {"Std:Join": {"On": "/", "Values": [output, name]}}
     inputs = [row["InputName"] for row in steps(render())["Baseline"]["Arguments"]["ProcessingInputs"]]
     assert inputs == ["code", "train", "validation", "test", "unlabelled", "report", "model"]
+
+
+def test_a_model_is_explained_while_its_baseline_is_drawn_and_carries_that_too() -> None:
+    found = steps(render())
+    report = found["Register"]["Arguments"]["ModelMetrics"]["Explainability"]["Report"]["S3Uri"]
+    output = {"Get": "Steps.Explain.ProcessingOutputConfig.Outputs['analysis_result'].S3Output.S3Uri"}
+    assert report == {"Std:Join": {"On": "/", "Values": [output, "analysis.json"]}}
+    wanted = json.dumps(found["Explain"]["Arguments"])
+    assert "Steps.Evaluate." in wanted
+    assert "Steps.Baseline." not in wanted
 
 
 def broken(change: Any) -> str:

@@ -221,6 +221,29 @@ def test_the_same_question_is_answered_again_without_a_job_unless_asked_for() ->
     assert not finished().ask("drift explain --photos 2").picture  # other photos are another question
 
 
+def test_what_came_with_a_model_is_shown_and_costs_nothing() -> None:
+    account = finished()
+    folder = f"s3://{NAMES.bucket}/dev/explain/run1/analysis_result"
+    key = next(key for key in account.objects if key.endswith("analysis.json"))
+    account.objects |= {"dev/explain/run1/analysis_result/analysis.json": account.objects[key]}
+    package = account.sagemaker.answers["describe_model_package"]
+    assert isinstance(package, dict)
+    package["ModelMetrics"] = {"Explainability": {"Report": {"S3Uri": f"{folder}/analysis.json"}}}
+    command, arguments = parse("drift explain")
+    assert command.spends is not None
+    assert not command.spends(account.context(), **arguments).uses
+    reply = account.ask("drift explain")
+    assert not account.sagemaker.requests("create_processing_job")
+    assert reply.title == "Detector v3 in dev: what carried 3 detections"
+    assert Code(folder) in list(reply.text)
+    (more, *_) = reply.actions
+    assert isinstance(more, Action)
+    assert parse(more.command)[1]["photos"] == 3
+    account.ask(more.command)
+    account.ask("drift explain --now")
+    assert len(account.sagemaker.requests("create_processing_job")) == 1
+
+
 def test_who_asks_while_it_is_being_explained_follows_the_same_job() -> None:
     account = Account()
     account.running = [{"ProcessingJobArn": NAMES.arn("sagemaker", "processing-job/groundcrew-dev-explain-v3-x-1")}]
@@ -245,13 +268,10 @@ def test_the_result_says_in_words_what_the_heat_maps_show() -> None:
     assert "1 of 3 were carried more by their surroundings" in str(reply.text)
     assert "vehicle on a.jpg" in str(reply.text)
     assert "c.jpg was left out: torn" in str(reply.text)
-    facts = {fact.label: fact.value for fact in reply.facts}
     place = f"s3://{NAMES.bucket}/dev/explain/v3-{DIGEST[:12]}/"
-    (files,), (page,) = facts["Clarify's files"], facts["Report"]
-    assert isinstance(files, Code)
-    assert isinstance(page, Code)
+    files, page = (part for part in reply.text if isinstance(part, Code))
     assert files.text.startswith(place)
-    assert page.text == f"{files.text}/report.html"
+    assert page.text == "report.html"
     assert reply.table is not None
     assert [row[:2] for row in reply.table.rows] == [("a.jpg", "pool"), ("a.jpg", "vehicle"), ("b.jpg", "pool")]
 

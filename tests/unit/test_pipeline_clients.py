@@ -174,7 +174,9 @@ def test_a_promotion_takes_the_drift_baseline_along(photos: bool) -> None:
         }
         for kind in ("Statistics", "Constraints")
     }
-    package = described("dev", 8, ModelMetrics={"ModelQuality": {"Statistics": EVALUATED}, "ModelDataQuality": files})
+    report = {"ContentType": "application/json", "S3Uri": "s3://bucket/dev/explain/x/analysis_result/analysis.json"}
+    measured = {"ModelQuality": {"Statistics": EVALUATED}, "ModelDataQuality": files}
+    package = described("dev", 8, ModelMetrics={**measured, "Explainability": {"Report": report}})
 
     def copy_object(**request: Any) -> dict[str, Any]:
         if not photos and request["Key"].endswith(".jpg"):
@@ -190,11 +192,16 @@ def test_a_promotion_takes_the_drift_baseline_along(photos: bool) -> None:
     assert copied == [
         (f"dev/runs/x/baseline/baseline/{name}", f"{home}/{name}")
         for name in ("statistics.json", "constraints.json", "examples.jpg")
+    ] + [
+        (f"dev/explain/x/analysis_result/{name}", f"{home}/explanation/{name}")
+        for name in ("analysis.json", "report.html", "explanations_shap/heat_maps.jpg")
     ]
     metrics = sagemaker.requests("create_model_package")[0]["ModelMetrics"]
     assert metrics["ModelQuality"] == {"Statistics": EVALUATED}
     assert metrics["ModelDataQuality"]["Statistics"]["S3Uri"] == f"s3://{NAMES.bucket}/{home}/statistics.json"
     assert metrics["ModelDataQuality"]["Constraints"]["S3Uri"] == f"s3://{NAMES.bucket}/{home}/constraints.json"
+    explained = metrics["Explainability"]["Report"]["S3Uri"]
+    assert explained == f"s3://{NAMES.bucket}/{home}/explanation/analysis.json"
 
 
 def test_a_model_already_there_is_not_promoted_again() -> None:
