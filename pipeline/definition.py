@@ -29,10 +29,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from pipeline import card, parameters
+from pipeline import card, content, parameters
 from pipeline.explaining.config import ANALYSIS, INSTANCE, RESULT
 from pipeline.names import PROJECT, Environment, Names
-from pipeline.serving import bodies
 
 Json = dict[str, Any]
 ML = "/opt/ml"
@@ -243,7 +242,7 @@ class _Builder:
             "ModelPackageDescription": "YOLO11 detector for drone imagery",
             "InferenceSpecification": {
                 "Containers": [{"Image": self.image, "ModelDataUrl": _model_uri()}],
-                "SupportedContentTypes": list(bodies.TYPES),
+                "SupportedContentTypes": list(content.TYPES),
                 "SupportedResponseMIMETypes": ["application/json"],
                 "SupportedRealtimeInferenceInstanceTypes": list(SERVED_ON),
             },

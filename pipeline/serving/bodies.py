@@ -13,19 +13,16 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.content import BASE64, JSON
 from pipeline.errors import BadInput
 
-RAW = ("image/jpeg", "image/png")
-BASE64 = "application/base64"
-JSON = "application/json"
-TYPES = (*RAW, BASE64, JSON)
 MOST = 32
 """Pictures of one request: a worker is busy with them one after the other, and a request may take a minute."""
 _FORM = 'Send {"image": "<base64>"} or {"images": ["<base64>", ...]}.'
 
 
 def pictures(kind: str, body: bytes) -> tuple[Sequence[bytes], bool]:
-    """The pictures of a body of one of TYPES, and whether they are to be answered as a list.
+    """The pictures of a body of one of `pipeline.content.TYPES`, and whether they are to be answered as a list.
 
     Raises BadInput for what is no such body; whether the bytes are pictures is found out later.
     """

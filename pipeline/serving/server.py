@@ -22,8 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from pipeline.content import TYPES
 from pipeline.errors import BadInput
-from pipeline.serving.bodies import TYPES, named, pictures
+from pipeline.serving.bodies import named, pictures
 
 if TYPE_CHECKING:
     from pipeline.serving.detector import Detector

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline import batches, deployment
+from pipeline import batches, deployment, remedies
 from pipeline.deployment import Stack
 from pipeline.errors import Refused
 from tests.sandbox.canary import (
@@ -204,6 +204,25 @@ def test_a_part_that_fails_takes_the_stack_back_and_says_what(account: Account, 
     assert found.status == "UPDATE_ROLLBACK_COMPLETE"
     assert deployment.first_failure(account.cloudformation, found.id).startswith("Model: ")
     assert ask(account) == 200
+
+
+def test_a_metric_that_does_not_exist_and_a_stack_that_is_stuck_half_way(account: Account, deployed: Stack) -> None:
+    words = "Predefined metric type X is not supported for this scalable target."
+    fault = {"service": "application-autoscaling", "operation": "PutScalingPolicy", "code": "ValidationException"}
+    account.control("faults", {**fault, "message": words, "count": 2}).raise_for_status()
+    found = change(account, "stuck", ScaleOn="invocations")
+    # The change failed, and so did taking it back.
+    assert (found.status, found.stuck) == ("UPDATE_ROLLBACK_FAILED", True)
+    failure = deployment.first_failure(account.cloudformation, found.id)
+    assert "--scale-on invocations" in remedies.remedy(failure, "dev"), failure
+    with pytest.raises(Refused, match="stuck half-way") as refused:
+        change(account, "again", MaxInstances="1")
+    assert "deployment recover --env dev" in refused.value.advice
+    deployment.recover(account.cloudformation, NAMES, "dev", token="recover")
+    found = over(account)
+    assert found.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert not change(account, "well", MaxInstances="1").failed
+    change(account, "well again", MaxInstances="2")
 
 
 def test_with_the_stack_its_scaling_goes(account: Account, deployed: Stack, scaling: Any) -> None:
