@@ -15,13 +15,14 @@ from pipeline.names import Names
 
 GIGABYTE = 1024**3
 PRICE_REGION = "us-east-1"
+"""Where the price list answers, for all regions."""
 LOGS = "/aws/sagemaker/"
 
 
-def remains(client: Callable[[str], Any], names: Names) -> Iterator[str]:
+def remains(client: Callable[..., Any], names: Names) -> Iterator[str]:
     """A line for each thing, with what it costs a month where the price list has it."""
     s3 = client("s3")
-    pricing = client("pricing")
+    pricing = client("pricing", region_name=PRICE_REGION)
     for bucket, why in (
         (names.audit_bucket, "the evidence; --audit-too ends it"),
         (names.bucket, "not empty yet"),

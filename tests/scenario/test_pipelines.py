@@ -64,8 +64,9 @@ def test_what_a_run_is_told_reaches_its_training(sandbox: Sandbox, first: dict[s
     assert {name: params[name] for name in told} == told
     assert (params["fliplr"], params["mosaic"], params["model"]) == ("0", "0", "yolo11n.yaml")
     assert params["data/classes"] == "vehicle, building"
-    asked = {"augmentation": "none", "instance_type": "ml.m5.xlarge", "model": "yolo11n", "map_threshold": "1"}
+    asked = {"augmentation": "none", "instance_type": "ml.m5.xlarge", "model": "yolo11n"}
     assert {name: params[f"told/{name}"] for name in asked} == asked
+    assert float(params["told/map_threshold"]) == 1
     assert sum(int(params[f"data/{part}_images"]) for part in ("train", "validation", "test")) == 60
 
 
