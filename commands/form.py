@@ -6,6 +6,7 @@ is parsed, checked and audited like any line.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,7 @@ FEW = 2
 """So many arguments are typed faster than chosen: commands with more have a form."""
 OFFERED = 99
 """Things of the catalog that a field offers; Slack shows a hundred choices."""
+_QUOTES = re.compile(r",? in quotes( if several)?")
 KINDS: Mapping[str, catalog.Kind] = {"run": "run", "version": "version", "endpoint": "endpoint"}
 
 
@@ -192,11 +194,11 @@ def _first(choices: Sequence[Choice], option: Option, value: str) -> str:
 
 
 def _hint(option: Option) -> str:
-    """The help with the range; the help itself names a step."""
+    """The help with the range; the help itself names a step. A field needs no quotes."""
     if option.name == "env":
         return ""
-    span = option.span
-    return option.help + (f" ({Between(span.low, span.high).words()})" if span else "")
+    span, words = option.span, _QUOTES.sub("", option.help)
+    return words + (f" ({Between(span.low, span.high).words()})" if span else "")
 
 
 def _label(option: Option) -> str:

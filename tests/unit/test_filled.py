@@ -164,6 +164,7 @@ def test_what_the_line_says_already_stands_in_the_form(engine: Engine) -> None:
     found = fields(engine, "pipeline run --epochs 8 --on-bad-data=fail --weights s3://b/k")
     assert (found["epochs"].value, found["epochs"].default) == ("8", "4")
     assert found["on_bad_data"].value == "--on-bad-data fail"
+    assert fields(engine, "access request")["reason"].hint == "Why"
     assert found["weights"].value == "s3://b/k"
     assert (found["image_size"].low, found["image_size"].high, found["image_size"].step) == (64, 1280, 32)
 
