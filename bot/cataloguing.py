@@ -64,6 +64,9 @@ class Cataloguer:
                 log.warning("the catalog is as old as it is, AWS was not read: %s", error)
             except SQLAlchemyError as error:
                 log.error("the catalog cannot be written: %s", type(error).__name__)
+            except Exception:
+                # An answer nobody foresaw must not end the leader: forms and Homes show what they knew.
+                log.exception("the catalog is as old as it is")
             self._stop.wait(REST_S)
             self._bell.wait(pause)
             self._bell.clear()

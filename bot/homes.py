@@ -83,6 +83,12 @@ class Homes:
             view = home.view(self._sections(each.team, each.user_id))
         except GroundcrewError as error:
             view = home.view([Reply(title="Nothing to show you", text=f"{error.message} {error.advice}")])
+        except SQLAlchemyError:
+            raise
+        except Exception:
+            # Whatever broke this one, the others are drawn; a duty that ends would end the leader.
+            log.exception("the home of %s could not be drawn", each.user_id)
+            return
         digest = fingerprint(view)
         if digest != each.digest and not self._published(each, view):
             return

@@ -6,6 +6,7 @@ is parsed, checked and audited like any line.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from commands.command import Command, Context, command
 from commands.parsing import Option, named, options, usage
 from commands.reply import Action, Choice, Code, Field, Form, Reply
 from commands.wording import day
-from pipeline.errors import BadInput
+from pipeline.errors import BadInput, Refused
 from pipeline.names import ENVIRONMENTS, Environment
 from state import alerts, catalog
 from state.catalog import Entry
@@ -28,6 +29,7 @@ FEW = 2
 """So many arguments are typed faster than chosen: commands with more have a form."""
 OFFERED = 99
 """Things of the catalog that a field offers; Slack shows a hundred choices."""
+_QUOTES = re.compile(r",? in quotes( if several)?")
 KINDS: Mapping[str, catalog.Kind] = {"run": "run", "version": "version", "endpoint": "endpoint"}
 
 
@@ -64,6 +66,8 @@ def form(
     item, rest = found
     if not any(not option.hidden for option in options(item)):
         raise BadInput(f"`{item.name}` has nothing to fill in.", f"Type `{item.name}`.")
+    if not any(item.open_to(role) for role in _roles(ctx)):
+        raise Refused(f"A {ctx.person.role} may not do {item.name} anywhere.", f"`access why {item.name}` asks AWS.")
     known = " ".join([item.name, *([shlex.join(rest)] if rest else [])])
     return Reply(
         title=f"{item.name}: {item.summary.rstrip('.')}",
@@ -120,9 +124,13 @@ def _has_env(shown: Iterable[Option]) -> bool:
 
 def _places(ctx: Context, item: Command) -> list[Environment]:
     """The environments in which this person may do it or ask for it; all, where it is about no single one."""
-    roles = [ctx.person.role, *(grant.role for grant in ctx.person.elevations)]
+    roles = _roles(ctx)
     asked = item.approval.asked_by if item.approval else {}
     return [env for env in ENVIRONMENTS if any(item.may(role, env) or env in asked.get(role, ()) for role in roles)]
+
+
+def _roles(ctx: Context) -> list[str]:
+    return [ctx.person.role, *(grant.role for grant in ctx.person.elevations)]
 
 
 def _known(ctx: Context, option: Option, places: Sequence[Environment]) -> Sequence[Entry]:
@@ -187,11 +195,11 @@ def _first(choices: Sequence[Choice], option: Option, value: str) -> str:
 
 
 def _hint(option: Option) -> str:
-    """The help with the range; the help itself names a step."""
+    """The help with the range; the help itself names a step. A field needs no quotes."""
     if option.name == "env":
         return ""
-    span = option.span
-    return option.help + (f" ({Between(span.low, span.high).words()})" if span else "")
+    span, words = option.span, _QUOTES.sub("", option.help)
+    return words + (f" ({Between(span.low, span.high).words()})" if span else "")
 
 
 def _label(option: Option) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from urllib.parse import urlencode
 
 import psycopg
@@ -12,6 +13,14 @@ from sandbox import evidence
 from sandbox.person import Person, buttons, element, inputs, moment
 from tests.conftest import Sandbox
 from tests.scenario.test_wire import signed
+
+
+@pytest.fixture(autouse=True)
+def _forms_closed(sandbox: Sandbox) -> Iterator[None]:
+    """An open form would stand before whoever looks at the page next."""
+    yield
+    for user in ("U0DS1", "U0DS2", "U0ML1", "U0ML2", "U0STK"):
+        sandbox.slack.act("close", user=user)
 
 
 def audited(sandbox: Sandbox, surface: str, command: str) -> list[tuple[str, str]]:

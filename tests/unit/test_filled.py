@@ -20,6 +20,7 @@ from commands.form import bare, has_form, opener
 from commands.form import form as form_command
 from commands.parsing import options, parse
 from commands.reply import Choice, Field, Form
+from pipeline.errors import Refused
 from pipeline.names import Names
 from pipeline.tracking import Tracking
 from sandbox.slack.blocks import check_view
@@ -138,7 +139,7 @@ def fields(engine: Engine, line: str, role: str = "data-scientist") -> dict[str,
 def test_every_command_with_more_than_two_arguments_has_a_form_slack_takes(engine: Engine, role: str) -> None:
     with_form = [each for each in all_commands().values() if has_form(each)]
     assert {"pipeline run", "audit log", "schedule set", "drift report"} <= {each.name for each in with_form}
-    for each in with_form:
+    for each in (each for each in with_form if each.open_to(role)):
         names = {option.name for option in options(each) if not option.hidden}
         assert set(fields(engine, each.name, role)) == names
 
@@ -160,10 +161,16 @@ def test_only_environments_the_role_may_use_are_offered(engine: Engine) -> None:
     ]  # fmt: skip
 
 
+def test_there_is_no_form_of_what_a_role_may_do_nowhere(engine: Engine) -> None:
+    with pytest.raises(Refused, match="stakeholder"):
+        fields(engine, "pipeline run", "stakeholder")
+
+
 def test_what_the_line_says_already_stands_in_the_form(engine: Engine) -> None:
     found = fields(engine, "pipeline run --epochs 8 --on-bad-data=fail --weights s3://b/k")
     assert (found["epochs"].value, found["epochs"].default) == ("8", "4")
     assert found["on_bad_data"].value == "--on-bad-data fail"
+    assert fields(engine, "access request")["reason"].hint == "Why"
     assert found["weights"].value == "s3://b/k"
     assert (found["image_size"].low, found["image_size"].high, found["image_size"].step) == (64, 1280, 32)
 

@@ -184,6 +184,20 @@ def test_a_home_is_published_when_it_is_opened_and_when_it_would_look_different(
         assert [each.wanted for each in homes.looked_at(connection)] == [False]
 
 
+def test_a_home_that_cannot_be_drawn_does_not_keep_others_from_theirs(engine: Engine) -> None:
+    def sections(team: str, user: str) -> Sequence[Reply]:
+        if user == "U0ODD":
+            raise KeyError(user)
+        return [Reply(title="fine")]
+
+    slack = FakeSlack()
+    with engine.begin() as connection:
+        homes.opened(connection, "T0GC", "U0DS1")
+        homes.opened(connection, "T0GC", "U0ODD")
+    Homes(engine, slack, sections, threading.Event(), threading.Event()).draw()  # type: ignore[arg-type]
+    assert slack.published == [("U0DS1", "fine")]
+
+
 def test_who_may_see_nothing_is_told_why(engine: Engine) -> None:
     def sections(team: str, user: str) -> Sequence[Reply]:
         raise Refused("I do not know you yet.", "Ask somebody.")
