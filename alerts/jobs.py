@@ -18,7 +18,7 @@ KINDS: Mapping[str, str] = {
 }
 """Beginning of the members' names, and what people call it."""
 ENDED = frozenset({"completed", "failed", "stopped"})
-STEPS = ("preprocess", "train", "evaluate", "baseline", "deploy")
+STEPS = ("track", "preprocess", "train", "evaluate", "baseline", "explain", "deploy")
 """Steps of `pipeline.definition` that are jobs; not any word, or a failed job that stands alone would pass for one."""
 EXECUTION_TAG = "sagemaker:pipeline-execution-arn"
 """The tag that SageMaker gives to what a pipeline creates."""
