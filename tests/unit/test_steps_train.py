@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,11 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import dataset, parameters
+from pipeline import dataset, parameters, source
 from pipeline.definition import HYPERPARAMETERS
 from pipeline.parameters import BY_NAME
 from pipeline.steps.recipe import AUGMENTATIONS, arguments
 from pipeline.steps.runlog import Facts, write_data
+from pipeline.tuning import METRIC
 from sandbox import imagery
 from tests.conftest import ROOT
 
@@ -96,6 +98,35 @@ def test_an_interrupted_training_goes_on_from_its_last_whole_epoch(channels: Pat
     assert used["optimizer"] == "SGD"
     assert (used["lr0"], used["patience"], used["imgsz"], used["batch"], used["mosaic"]) == (0.002, 7, 64, 6, 0.5)
     assert facts["parameters"] > 9_000_000, "that is no YOLO11s"
+
+
+def test_a_trial_of_a_tuning_job_trains_from_what_its_channels_hold(channels: Path, tmp_path: Path) -> None:
+    """Started as the service starts it: by the image's own `train`, which runs the code of its channel."""
+    home = channels if (channels / "input").exists() else channels.with_name("again")
+    (tmp_path / "input" / "data").mkdir(parents=True)
+    for name in ("train", "validation", "report"):
+        (tmp_path / "input" / "data" / name).symlink_to(home / "input" / "data" / name)
+    (tmp_path / "input" / "data" / "code").mkdir()
+    (tmp_path / "input" / "data" / "code" / "source.tar.gz").write_bytes(source.code().data)
+    tuned = {"tuning": "t", "experiment": "e", "artifacts": "s3://b/mlflow", "_tuning_objective_metric": METRIC}
+    config = tmp_path / "input" / "config"
+    config.mkdir()
+    (config / "hyperparameters.json").write_text(json.dumps({**TOLD, **tuned, "model": "yolo11n", "epochs": "1"}))
+    environment = {
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
+        "HOME": str(tmp_path),
+        "ML_ROOT": str(tmp_path),
+        "TRAINING_JOB_ARN": "a/b",
+    }
+    command = [sys.executable, "-m", "pipeline.serving", "train"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    told = re.findall(r'"map50": ([0-9.]+)', done.stdout)
+    facts = json.loads((tmp_path / "model" / "training.json").read_text())
+    assert float(told[-1]) == pytest.approx(facts["validation"]["map50"]), (
+        "the last value is what the trial is judged by"
+    )
+    assert (tmp_path / "code" / "pipeline" / "steps" / "train.py").is_file()
 
 
 def test_every_hyperparameter_of_the_pipeline_is_one_that_the_training_reads() -> None:
