@@ -148,8 +148,9 @@ def cells() -> Iterator[Cell]:
 
 
 def reads(action: str) -> bool:
-    """Whether an action changes nothing."""
-    return action.partition(":")[2].startswith(("Describe", "List", "Get", "View", "Lookup", "Simulate", "Invoke"))
+    """Whether an action changes nothing; to make an address does not either."""
+    looks = ("Describe", "List", "Get", "View", "Lookup", "Simulate", "Invoke", "CreatePresigned")
+    return action.partition(":")[2].startswith(looks)
 
 
 def disagreement(cell: Cell, calls: Sequence[Call], plain: Collection[Call], tagged: Collection[Call]) -> str:
