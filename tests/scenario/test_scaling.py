@@ -73,6 +73,15 @@ def account(sandbox: Sandbox) -> Iterator[Account]:
             found.sagemaker.delete_model_package(ModelPackageName=row["ModelPackageArn"])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def serving(sandbox: Sandbox, training: Training) -> None:
+    """Dev serves the first version, whatever other tests have deployed."""
+    person = sandbox.slack.person("U0DS1")
+    begun = person.asks("deployment create --version 1 --yes", "v1", author="U0BOT")
+    if "already serves" not in begun["words"]:
+        person.sees("groundcrew-dev-detector: in service", ts=begun["ts"], seconds=120)
+
+
 def passes(sandbox: Sandbox, seconds: float) -> None:
     """Let time pass in the account."""
     url = f"http://127.0.0.1:{sandbox.port('aws')}/_sandbox/clock"
