@@ -117,10 +117,13 @@ def caveats(runs: Sequence[Run], drawn: Mapping[str, Sequence[Point]], metric: s
 
 
 def comparison(runs: Sequence[Run]) -> Table:
-    """The parameters that differ, then the metrics with the best marked, a column for each run."""
-    rows = [*experiments.settings(runs), *experiments.metrics(runs)]
+    """The metrics with the best marked, then the parameters that differ, a column for each run.
+
+    In this order, as a message may have no room for the last of many parameters.
+    """
+    rows = [*experiments.metrics(runs), *experiments.settings(runs)]
     return Table(
-        ("Run", *(run.name for run in runs)), [(row.name, *_cells(row)) for row in rows], "Parameters and metrics"
+        ("Run", *(run.name for run in runs)), [(row.name, *_cells(row)) for row in rows], "Metrics and parameters"
     )
 
 

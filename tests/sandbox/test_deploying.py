@@ -175,9 +175,14 @@ def test_a_canary_whose_alarms_stay_quiet_takes_over_and_nobody_notices(account:
         begin(account, package(account, BETTER, "better"), "better", CanaryPercent="50")
         assert eventually(lambda: stage(account), "Baking") == "Baking"
         assert eventually(lambda: answered(account, BETTER)["asked"] > 0, True)
-        account.passes(minutes=11)
-        assert eventually(lambda: stage(account), "Baking") == "Baking"  # the old fleet is kept a while
-        account.passes(minutes=11)
+
+        def rests() -> bool:
+            """The canary bakes, and then the old fleet is kept a while: both are over when time has passed."""
+            account.passes(minutes=11)
+            found = deployment.find(account.cloudformation, ENDPOINT)
+            return found is not None and not found.busy
+
+        assert eventually(rests, True, 60)
         found = over(account)
     assert found.status == "UPDATE_COMPLETE"
     assert set(traffic.seen) == {200}
@@ -244,8 +249,9 @@ def finished(account: Account, arn: str) -> batches.Job:
 
 def test_a_batch_is_shared_by_its_instances_and_summed_up(account: Account) -> None:
     account.s3.create_bucket(Bucket=DATA)
+    loader = account.acting(NAMES.role("loader")).s3
     for number in range(7):  # the test's server answers with its model's file, and the body behind it
-        account.s3.put_object(Bucket=DATA, Key=f"survey/images/{number}.jpg", Body=b" ")
+        loader.put_object(Bucket=DATA, Key=f"survey/images/{number}.jpg", Body=b" ")
     made = package(account, BETTER, ANSWER)
     assert batches.photos(account.s3, DATA, "survey/images/") == 7
     arn = batches.start(account.sagemaker, NAMES, "dev", made, "survey/images/", 2, "0" * 64)

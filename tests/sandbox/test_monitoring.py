@@ -63,6 +63,13 @@ class Account:
         once = Config(retries={"total_max_attempts": 1})
         return self._session.client(service, endpoint_url=self.url, region_name=REGION, config=once)
 
+    def acting(self, role: str) -> Account:
+        """The same, as somebody who has taken this role (an ARN)."""
+        given = self.client("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+        names = {"aws_access_key_id": "AccessKeyId", "aws_secret_access_key": "SecretAccessKey"}
+        names["aws_session_token"] = "SessionToken"
+        return Account(self.url, {name: given[key] for name, key in names.items()})
+
     def role(self, name: str, service: str, **allowed: str) -> str:
         trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
         document = {"Version": "2012-10-17", "Statement": [trust]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -237,7 +238,9 @@ def test_a_window_is_accepted_as_the_new_normal(account: Account, judged: Json, 
 def test_every_registered_model_comes_explained(sandbox: Sandbox, account: Account, somebody: Person) -> None:
     told = somebody.asks("drift explain --version 1", "what carried", "explained when it was registered")
     assert sandbox.slack.bytes_of(evidence.picture(told)).startswith(b"\xff\xd8\xff")
-    folder = told["words"].partition(f"s3://{BUCKET}/")[2].split(";")[0].strip("` ")
+    found = re.search(rf"s3://{BUCKET}/(\S+/analysis_result)", told["words"])
+    assert found, told["words"]
+    folder = found[1]
     names = {key.removeprefix(f"{folder}/") for key in account.keys(f"{folder}/")}
     assert {"analysis.json", "report.html", "explanations_shap/heat_maps.jpg"} <= names
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline.names import Names
 from pipeline.tracking import Tracking
+from sandbox import evidence
 from sandbox.environment import ACCOUNT, DATA_BUCKET, REGION
 from sandbox.person import Json, Person, buttons, rows
 from tests.conftest import Sandbox, Training
@@ -69,8 +70,7 @@ def second(sandbox: Sandbox, training: Training) -> Iterator[int]:
 
 
 def picture(person: Person, message: Json) -> Image.Image:
-    (file,) = message["files"]
-    return Image.open(BytesIO(person.slack.bytes_of(file)))
+    return Image.open(BytesIO(person.slack.bytes_of(evidence.picture(message))))
 
 
 def test_a_run_is_found_by_its_metrics(beside: Tracking, ds: Person, training: Training) -> None:
@@ -115,7 +115,7 @@ def test_runs_are_compared_with_the_best_marked_and_a_way_into_mlflow(
     told = ds.asks(line, f"3 runs compared: {training.id} is best", "different versions of the data", seconds=60)
     table = {row[0]: row[1:] for row in rows(told)}
     assert table["epochs"] == ["4", "2", "4"]
-    assert table["test/map50"][0].endswith(" · best")
+    assert table["test/map50"][0].endswith(" · best"), table
     assert table["train/wall_seconds"].index("2 · best") == 1
     assert "save_dir" not in table
     assert picture(ds, told).size[0] > 1000

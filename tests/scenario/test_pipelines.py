@@ -80,21 +80,23 @@ def test_prepared_data_is_taken_again_after_publishing_the_same_code(
     assert "mAP50 too low" in again["words"]
     assert tracked(sandbox, again).params["data/classes"] == "vehicle, building", "its own run knows its data"
     other = begin(ds, f"{SHORT.replace('--seed 4', '--seed 5')} --epochs 1")
-    assert "taken from" not in end_of(ds, other)["words"]
+    other = ds.sees("in dev: training", ts=other["ts"], seconds=300)
+    assert "taken from" not in other["words"]
+    ds.presses(other, "Stop")
 
 
 def test_an_interrupted_spot_training_goes_on_and_publishing_meanwhile_does_not_touch_it(
     sandbox: Sandbox, ds: Person, first: dict[str, Any]
 ) -> None:
     live = begin(ds, f"{SHORT} --epochs 12 --spot")
-    live = ds.sees("training, epoch", "of 12", ts=live["ts"], seconds=120)
+    live = ds.sees("training, epoch", "of 12", ts=live["ts"], seconds=300)
     assert "spot" in live["words"]
     run = stopped(live)
     assert f"run {run} is under way and keeps the definition it began with" in publish(sandbox)
     url = f"http://127.0.0.1:{sandbox.port('aws')}/_sandbox/interruptions"
     body, headers = {"job": f"groundcrew-dev-train-{run}"}, {"X-Sandbox": "1"}
     assert httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10).status_code == 200
-    live = ds.sees("went on after epoch", ts=live["ts"], seconds=120)
+    live = ds.sees("went on after epoch", ts=live["ts"], seconds=300)
     ended = end_of(ds, live)
     assert "mAP50 too low" in ended["words"], ended["words"]
     found = tracked(sandbox, ended)
@@ -105,7 +107,7 @@ def test_a_training_that_died_goes_on_from_its_checkpoints_when_retried(
     sandbox: Sandbox, ds: Person, first: dict[str, Any]
 ) -> None:
     live = begin(ds, f"{SHORT} --epochs 10")
-    live = ds.sees("training, epoch", "of 10", ts=live["ts"], seconds=120)
+    live = ds.sees("training, epoch", "of 10", ts=live["ts"], seconds=300)
     below = sandbox.process("aws").children(recursive=True)
     next(process for process in below if "pipeline.steps.train" in process.cmdline()).kill()
     failed = end_of(ds, live)
@@ -141,7 +143,7 @@ def test_a_folder_without_photos_and_a_version_that_is_not_there_are_said(ds: Pe
 def test_trials_are_tried_and_the_best_is_one_press_from_a_run(sandbox: Sandbox, ds: Person, first: Any) -> None:
     line = f"pipeline tune --run {stopped(first)} --trials 2 --over lr --epochs 1 --image-size 64 --minutes 5"
     begun = ds.asks(line, "Tuning in dev: 2 trials", "Estimated cost")
-    done = ds.sees("Tuning in dev: done, best mAP50", ts=begun["ts"], seconds=180)
+    done = ds.sees("Tuning in dev: done, best mAP50", ts=begun["ts"], seconds=400)
     trials = rows(done)[1:]
     assert len(trials) == 2
     assert {row[2] for row in trials} == {"Completed"}

@@ -26,7 +26,7 @@ def begin(person: Person, line: str) -> dict[str, Any]:
     return person.asks(f"pipeline run {line}", "Training run", "in dev")
 
 
-def end_of(person: Person, live: dict[str, Any], seconds: float = 180) -> dict[str, Any]:
+def end_of(person: Person, live: dict[str, Any], seconds: float = 400) -> dict[str, Any]:
     """The same message once its run has ended."""
     deadline = time.monotonic() + seconds
     while not ENDED.search(live["words"]):

@@ -250,7 +250,8 @@ class Endpoints:
         """Stage by stage. Raises `StartFailed` when an alarm fires while the new fleet bakes."""
         for stage in plan.stages:
             with self._resources.lock:
-                self._at_stage(endpoint, "ActivatingTraffic")
+                if stage.share != endpoint.share:
+                    self._at_stage(endpoint, "ActivatingTraffic")
                 endpoint.share = stage.share
                 if stage.bakes:
                     self._at_stage(endpoint, "Baking")
