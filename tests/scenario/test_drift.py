@@ -270,7 +270,8 @@ def test_model_monitors_own_schedule_does_the_same(
     deploy("native")
     somebody.asks("drift schedule show", "looked at every 1 h", "Model Monitor")
     hours.send("usual", 60)
-    hour = account.keys(f"dev/capture/{ENDPOINT}/main/")[-1].rpartition("/")[0]
+    hour = f"dev/capture/{ENDPOINT}/main/{hours.ends[-1]:%Y/%m/%d/%H}"
+    assert len(account.keys(f"{hour}/")) > 0
     account.write(f"{hour}/59-59-000-broken.jsonl", b"\n".join(BROKEN))
     end = hours.pass_hour()
     told = report(somebody, end, "60 images, 4 more records could not be read")
