@@ -57,7 +57,7 @@ def test_a_wrong_value_is_said_at_its_field_and_the_corrected_form_runs_once(san
     assert ml.form("pipeline run")["id"] == view["id"], "it stays open"
     before = moment()
     assert ml.sends(view, image_size="64", weights="no-address") == {}
-    ml.sees("is not in S3", after=before)
+    ml.sees("is no .pt file in S3", after=before)
     assert audited(sandbox, "form", "pipeline run --env staging --image-size 64 --weights no-address") == [
         ("U0ML1", "error")
     ]
@@ -107,7 +107,7 @@ def test_a_form_whose_object_has_vanished_says_so(ds: Person) -> None:
     field = element(view, "execution")
     gone = "zzzz" if field["type"] == "plain_text_input" else field["options"][0]["value"]
     ds.sends(view, execution=gone)
-    ds.sees("There is no" if gone == "zzzz" else "log", after=before)
+    ds.sees("There is no" if gone == "zzzz" else " of run ", after=before)
 
 
 def test_a_shortcut_from_anywhere_chooses_a_command_and_answers_in_the_own_chat(sandbox: Sandbox) -> None:
