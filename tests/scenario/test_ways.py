@@ -72,18 +72,18 @@ def test_a_form_offers_only_where_the_person_may(ds: Person, ml: Person) -> None
     assert [option["value"] for option in theirs["options"]] == ["--env staging"]
 
 
-def submission(view: dict[str, object], values: dict[str, object]) -> bytes:
+def submission(view: dict[str, object], values: dict[str, object], user_id: str = "U0DS1") -> bytes:
     """What Slack would send of a form, whatever stands in it."""
-    user = {"id": "U0DS1", "username": "data-scientist", "name": "data-scientist", "team_id": "T0GC"}
+    user = {"id": user_id, "username": "somebody", "name": "somebody", "team_id": "T0GC"}
     sent = {**view, "state": {"values": values}}
     body = {"type": "view_submission", "team": {"id": "T0GC"}, "user": user, "trigger_id": "t.1", "view": sent}
     return urlencode({"payload": json.dumps(body)}).encode()
 
 
-def test_a_form_sent_twice_is_one_invocation(sandbox: Sandbox, ds: Person) -> None:
-    ds.types("form audit log --user U0NOBODY")
-    view = ds.form("audit log")
-    body = submission(view, {"user": {"--user": {"type": "plain_text_input", "value": "U0TWICE"}}})
+def test_a_form_sent_twice_is_one_invocation(sandbox: Sandbox, ml: Person) -> None:
+    ml.types("form audit log --user U0NOBODY")
+    view = ml.form("audit log")
+    body = submission(view, {"user": {"--user": {"type": "plain_text_input", "value": "U0TWICE"}}}, "U0ML1")
     for _ in range(2):
         assert sandbox.web(body, signed(sandbox, body)).status_code == 200
     with psycopg.connect(sandbox.settings()["DATABASE_URL"]) as database:
@@ -123,11 +123,11 @@ def test_a_shortcut_from_anywhere_chooses_a_command_and_answers_in_the_own_chat(
     assert audited(sandbox, "form", "cost report --days 3")[0][0] == "U0STK"
 
 
-def test_a_form_that_cannot_be_opened_in_time_is_offered_as_a_button(sandbox: Sandbox, ds: Person) -> None:
+def test_a_form_that_cannot_be_opened_in_time_is_offered_as_a_button(sandbox: Sandbox, ml: Person) -> None:
     sandbox.slack.act("fault", method="views.open", kind="error", error="expired_trigger_id")
-    told = ds.asks("schedule set", "schedule set:", "Open the form")
-    ds.presses(told, "Open the form")
-    assert "report" in inputs(ds.form("schedule set"))
+    told = ml.asks("schedule set", "schedule set:", "Open the form")
+    ml.presses(told, "Open the form")
+    assert "report" in inputs(ml.form("schedule set"))
 
 
 # --- mentions and the own chat ----------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ def test_a_button_of_the_home_opens_a_form_and_its_answer_comes_in_the_own_chat(
     view = somebody.form("pipeline run")
     before = moment()
     assert somebody.sends(view, weights="nowhere") == {}
-    somebody.sees("is not in S3", after=before)
+    somebody.sees("is no .pt file in S3", after=before)
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------------
