@@ -16,7 +16,8 @@ from botocore.exceptions import ClientError
 
 from infra import stacks
 from infra.stacks import File, Say
-from pipeline import cleanup, idle
+from pipeline import cleanup
+from pipeline.absent import missing
 from pipeline.errors import Refused
 from pipeline.names import ENVIRONMENTS, Names
 
@@ -149,7 +150,7 @@ def _pipeline_there(sagemaker: Any, name: str) -> bool:
     try:
         sagemaker.describe_pipeline(PipelineName=name)
     except ClientError as error:
-        if idle.gone(error):
+        if missing(error):
             return False
         raise
     return True
@@ -160,5 +161,5 @@ def _packages(sagemaker: Any, group: str) -> Iterator[str]:
         for page in sagemaker.get_paginator("list_model_packages").paginate(ModelPackageGroupName=group):
             yield from (row["ModelPackageArn"] for row in page["ModelPackageSummaryList"])
     except ClientError as error:
-        if not idle.gone(error):
+        if not missing(error):
             raise

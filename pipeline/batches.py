@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.absent import missing
 from pipeline.definition import tags
 from pipeline.errors import BadInput, NotFound
 from pipeline.inference import LARGEST_PICTURE
@@ -147,7 +148,7 @@ def job(sagemaker: Any, arn: str) -> Job:
     try:
         found = sagemaker.describe_transform_job(TransformJobName=name)
     except ClientError as error:
-        if "could not find" not in error.response["Error"]["Message"].lower():
+        if not missing(error):
             raise
         raise NotFound("batch job", name) from error
     return Job(

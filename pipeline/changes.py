@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline import source
+from pipeline.absent import missing
 from pipeline.definition import ALIASES, definition
 from pipeline.errors import NotFound
 from pipeline.names import Environment, Names
@@ -43,7 +44,7 @@ def unpublished(sagemaker: Any, names: Names, env: Environment) -> list[str]:
         try:
             answer = sagemaker.describe_pipeline(PipelineName=names.pipeline(env), PipelineVersionAlias=alias)
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceNotFound":
+            if not missing(error):
                 raise
             raise NotFound(
                 "pipeline", f"{names.pipeline(env)} ({alias})", advice="It has to be published first."

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import deployment, executions, idle
+from pipeline.absent import missing
 from pipeline.errors import NotFound
 from pipeline.names import Environment, Names
 
@@ -99,7 +100,7 @@ def end(client: Callable[[str], Any], names: Names, env: Environment, item: Item
     except ClientError as error:
         # A run or job that is not there to be stopped, or has ended since, is answered as invalid.
         ended = item.kind in ("run", "job") and error.response["Error"]["Code"] == "ValidationException"
-        if ended or idle.gone(error):
+        if ended or missing(error):
             return False
         raise
     return True

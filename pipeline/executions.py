@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.absent import missing
 from pipeline.definition import Alias
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Names
@@ -160,7 +161,7 @@ def starter(sagemaker: Any, arn: str) -> str | None:
     try:
         about = sagemaker.describe_pipeline_execution(PipelineExecutionArn=arn)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFound":
+        if missing(error):
             return None
         raise
     identity: str | None = about.get("CreatedBy", {}).get("IamIdentity", {}).get("SourceIdentity")
@@ -266,7 +267,7 @@ def last_lines(logs: Any, job: str, limit: int = 8) -> list[str]:
             logGroupName=group, logStreamName=streams[0]["logStreamName"], limit=limit, startFromHead=False
         )["events"]
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
+        if missing(error):
             return []
         raise
     return [_COLOURS.sub("", event["message"]).rstrip() for event in events]
@@ -292,7 +293,7 @@ def _newest(sagemaker: Any, pipeline: str, env: str) -> Iterable[Summary]:
 
 
 def _raise_unpublished(error: ClientError, pipeline: str, env: str) -> None:
-    if error.response["Error"]["Code"] == "ResourceNotFound":
+    if missing(error):
         publish = f"an ML engineer publishes it with `python -m pipeline.publish --env {env}`."
         advice = f"If it is being published just now, try again in a moment; else {publish}"
         raise NotFound("pipeline", pipeline, advice=advice) from error

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import ClientError
 
+from pipeline.absent import missing
 from pipeline.definition import HOUR, ML, entrypoint, tags
 from pipeline.deployment import publish_code
 from pipeline.errors import BadInput, NotFound
@@ -234,7 +235,7 @@ def job(sagemaker: Any, arn: str) -> Job:
     try:
         found = sagemaker.describe_processing_job(ProcessingJobName=name)
     except ClientError as error:
-        if "not found" not in error.response["Error"]["Message"].lower():
+        if not missing(error):
             raise
         raise NotFound("explanation job", name) from error
     outputs = found.get("ProcessingOutputConfig", {}).get("Outputs", ())

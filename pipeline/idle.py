@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from pipeline.absent import missing
 from pipeline.names import Environment, Names
 
 LOOK_BACK = timedelta(days=14)
@@ -54,13 +55,6 @@ class Endpoint:
     variants: Sequence[str]
     configs: frozenset[str]
     runs_on: Mapping[str, int]
-
-
-def gone(error: ClientError) -> bool:
-    """Whether AWS says that the thing does not exist (any more). SageMaker has two codes for it, and a message."""
-    code, words = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
-    missing = "Could not find" in words or "does not exist" in words
-    return code in ("ResourceNotFound", "ResourceNotFoundException") or (code.startswith("Validation") and missing)
 
 
 def endpoints(sagemaker: Any, names: Names, env: Environment) -> list[Endpoint]:
@@ -227,7 +221,7 @@ def unless_gone(call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ClientError as error:
-        if gone(error):
+        if missing(error):
             return None
         raise
 

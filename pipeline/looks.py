@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline import definition, reports
+from pipeline.absent import missing
 from pipeline.deployment import Stack
 from pipeline.errors import NotFound, Refused
 from pipeline.names import Environment, Names
@@ -91,7 +92,7 @@ def load(sagemaker: Any, arn: str) -> Job:
     try:
         found = sagemaker.describe_processing_job(ProcessingJobName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("ValidationException", "ResourceNotFound"):
+        if missing(error):
             raise NotFound("job", name) from error
         raise
     told = found.get("Environment", {})

@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 
+from pipeline.absent import missing
 from pipeline.deployment import Stack
 from pipeline.names import Monitor
 
 State = Literal["on", "paused", "none"]
 VIOLATIONS = "CompletedWithViolations"
 """How an execution's exit message begins, and what Model Monitor calls its status, when something moved."""
-_MISSING = ("ResourceNotFoundException", "ResourceNotFound")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _scheduled(scheduler: Any, group: str, name: str) -> tuple[State, str]:
     try:
         found = scheduler.get_schedule(GroupName=group, Name=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _MISSING:
+        if not missing(error):
             raise
         return "none", ""
     return "on" if found["State"] == "ENABLED" else "paused", found["ScheduleExpression"]
@@ -103,7 +103,7 @@ def _native(sagemaker: Any, name: str) -> tuple[State, str]:
     try:
         found = sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _MISSING:
+        if not missing(error):
             raise
         return "none", ""
     times = found["MonitoringScheduleConfig"]["ScheduleConfig"]["ScheduleExpression"]

@@ -22,6 +22,7 @@ from typing import Any, get_args
 from botocore.exceptions import ClientError
 
 from pipeline import source
+from pipeline.absent import missing
 from pipeline.definition import HOUR, ML, entrypoint, tags
 from pipeline.deployment import publish_code
 from pipeline.errors import BadInput, NotFound
@@ -224,7 +225,7 @@ def job(sagemaker: Any, arn: str) -> Job:
     try:
         found = sagemaker.describe_processing_job(ProcessingJobName=name)
     except ClientError as error:
-        if "not found" not in error.response["Error"]["Message"].lower():
+        if not missing(error):
             raise
         raise NotFound("profile job", name) from error
     outputs = found.get("ProcessingOutputConfig", {}).get("Outputs", ())

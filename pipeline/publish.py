@@ -19,6 +19,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline import changes, executions, gate, source
+from pipeline.absent import missing
 from pipeline.definition import ALIASES, Alias, definition, tags
 from pipeline.errors import Denied, GroundcrewError, NotFound, Unavailable
 from pipeline.names import Environment, Names
@@ -162,11 +163,6 @@ def published(sagemaker: Any, name: str, alias: Alias) -> str | None:
         if missing(error):
             return None
         raise
-
-
-def missing(error: ClientError) -> bool:
-    """Whether AWS says that there is no such thing."""
-    return error.response["Error"]["Code"] in ("ResourceNotFound", "ResourceNotFoundException")
 
 
 def _holder(sagemaker: Any, name: str, alias: Alias) -> int:

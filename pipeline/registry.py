@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ClientError
 
 from pipeline import card
+from pipeline.absent import missing
 from pipeline.errors import NotFound, Refused
 from pipeline.explaining.config import MAPS, REPORT, SHEET
 from pipeline.names import Environment, Names
@@ -111,7 +112,7 @@ def load(sagemaker: Any, names: Names, env: Environment, version: int) -> Packag
     try:
         return _describe(sagemaker, names.arn("sagemaker", f"model-package/{names.group(env)}/{version}"))
     except ClientError as error:
-        if not _is_missing(error):
+        if not missing(error):
             raise
         existing = [str(item["ModelPackageVersion"]) for item in _listed(sagemaker, names.group(env))]
         raise NotFound(
@@ -124,7 +125,7 @@ def by_arn(sagemaker: Any, arn: str) -> Package | None:
     try:
         return _describe(sagemaker, arn)
     except ClientError as error:
-        if not _is_missing(error):
+        if not missing(error):
             raise
         return None
 
@@ -296,7 +297,7 @@ def _listed(sagemaker: Any, group: str, **narrow: str) -> Iterable[Mapping[str, 
         for page in pages:
             yield from page["ModelPackageSummaryList"]
     except ClientError as error:
-        if not _is_missing(error):
+        if not missing(error):
             raise
 
 
@@ -318,9 +319,3 @@ def _describe(sagemaker: Any, arn: str) -> Package:
         card=found.get("ModelCard", {}).get("ModelCardContent", ""),
         card_status=found.get("ModelCard", {}).get("ModelCardStatus", ""),
     )
-
-
-def _is_missing(error: ClientError) -> bool:
-    """SageMaker answers ValidationException for a package or group that does not exist."""
-    code, words = error.response["Error"]["Code"], error.response["Error"]["Message"].lower()
-    return code == "ResourceNotFound" or (code == "ValidationException" and "not exist" in words)

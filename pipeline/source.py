@@ -18,6 +18,7 @@ from pipeline.names import Environment, Names
 PACKAGE = Path(__file__).parent
 STEP_FILES = (
     "__init__.py",
+    "absent.py",
     "card.py",
     "colours.py",
     "content.py",

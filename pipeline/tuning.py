@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from botocore.exceptions import ClientError
 
 from pipeline import executions, parameters
+from pipeline.absent import missing
 from pipeline.definition import HYPERPARAMETERS, JOBS, tags
 from pipeline.errors import BadInput, NotFound
 from pipeline.names import ENVIRONMENTS, PROJECT, Environment, Names
@@ -250,7 +251,7 @@ def load(sagemaker: Any, name: str) -> Tuning:
     try:
         found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
     except ClientError as error:
-        if "not found" not in error.response["Error"]["Message"].lower():
+        if not missing(error):
             raise
         raise NotFound("tuning job", name) from error
     pages = sagemaker.get_paginator("list_training_jobs_for_hyper_parameter_tuning_job").paginate(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import definition, executions
+from pipeline.absent import missing
 from pipeline.names import ENVIRONMENTS, PROJECT, Names
 from pipeline.prices import Component
 
@@ -204,9 +205,7 @@ def _described(call: Any, **request: str) -> Any:
     try:
         return call(**request)
     except ClientError as error:
-        words = error.response["Error"]
-        missing = words["Code"] in ("ResourceNotFound", "ResourceNotFoundException")
-        if missing or re.search("not found|could not find|does not exist", words.get("Message", ""), re.IGNORECASE):
+        if missing(error):
             return None
         raise
 

@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, sync_playwright
 from xdist.scheduler import LoadScopeScheduling
 
@@ -40,6 +41,11 @@ PLANTED = {
     "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
     "PORT": "9",
 }
+
+
+# No law depends on how busy the machine is: timings belong in benchmarks.
+settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laws")
 
 
 class Halves(LoadScopeScheduling):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, create_engine
 
@@ -116,7 +116,6 @@ def accounts(draw: Any) -> Account:
 
 
 @given(accounts(), st.integers(min_value=0, max_value=20))
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_interrupted_anywhere_it_goes_on_and_ends_everything_in_order(account: Account, breaks_after: int) -> None:
     account.breaks_after = breaks_after
     try:
@@ -134,7 +133,6 @@ def test_interrupted_anywhere_it_goes_on_and_ends_everything_in_order(account: A
 
 
 @given(accounts(), st.data())
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_what_goes_between_plan_and_apply_is_no_failure(account: Account, data: st.DataObject) -> None:
     planned = everything(account)
     lost = data.draw(st.sets(st.sampled_from(account.names()))) if account.names() else set()

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import idle
+from pipeline.absent import missing
 from pipeline.idle import Endpoint
 from pipeline.names import Names
 from tests.unit.fake_aws import FakeClient, refusal
@@ -302,4 +303,4 @@ def test_a_bucket_s_size_is_the_newest_that_s3_has_measured(stubbed: Stub) -> No
     ids=["validation", "sagemaker", "logs", "busy", "denied"],
 )
 def test_what_aws_says_of_a_thing_that_is_gone(error: Any, gone: bool) -> None:
-    assert idle.gone(error) is gone
+    assert missing(error) is gone
