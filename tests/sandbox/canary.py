@@ -5,11 +5,6 @@ For the tests of deploying, and for the figure of a canary that is rolled back.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +19,8 @@ from pipeline import deployment
 from pipeline.deployment import Stack
 from pipeline.names import Names
 from pipeline.registry import Package
-from tests.sandbox.test_monitoring import Account, archive, eventually
-from tests.sandbox.test_sagemaker import LAUNCH, SERVER
+from tests.sandbox.test_monitoring import Account, archive, eventually, local_aws
+from tests.sandbox.test_sagemaker import SERVER
 
 NAMES = Names("123456789012", "us-east-1")
 ENDPOINT = NAMES.stack("dev")
@@ -45,23 +40,12 @@ FAILING = SERVER.replace(
 @contextmanager
 def running(state: Path) -> Iterator[Account]:
     """The account as `infra up` leaves it."""
-    server, images = state / "model_server.py", state / "images.json"
     assert FAILING != SERVER
-    server.write_text(FAILING)
-    images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)]}}))
-    process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(images), str(state)], env=dict(os.environ))
-    try:
-        assert eventually(lambda: (state / "config").exists(), True, 30)
-        url = (state / "config").read_text().partition("endpoint_url = ")[2].split()[0]
-        keys = dict(line.split(" = ") for line in (state / "credentials").read_text().split("\n\n")[0].splitlines()[1:])
-        found = Account(url, keys)
+    with local_aws(state, FAILING) as found:
         every = stacks.stacks("arn:aws:iam::123456789012:user/operator", NAMES)
         for file in takewhile(lambda file: file.name != "groundcrew-events", every):
             stacks.up(found.cloudformation, file, lambda line: None)
         yield found
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
 
 
 def package(account: Account, digest: str, says: str) -> Package:

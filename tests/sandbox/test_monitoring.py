@@ -11,8 +11,10 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -97,11 +99,11 @@ class Account:
         return str(self.cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    state = tmp_path_factory.mktemp("aws")
+@contextmanager
+def local_aws(state: Path, text: str) -> Iterator[Account]:
+    """A local AWS whose model server is this Python text."""
     server, images = state / "model_server.py", state / "images.json"
-    server.write_text(SERVER)
+    server.write_text(text)
     images.write_text(json.dumps({"groundcrew": {"serve": ["python3", str(server)]}}))
     process = subprocess.Popen([sys.executable, "-c", LAUNCH, str(images), str(state)], env=dict(os.environ))
     try:
@@ -112,6 +114,12 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    with local_aws(tmp_path_factory.mktemp("aws"), SERVER) as found:
+        yield found
 
 
 @pytest.fixture(autouse=True)
