@@ -319,8 +319,8 @@ def delete(ctx: Context, *, env: Env, yes: Yes = False) -> Reply:
 
 def _alarms(ctx: Context, stack: Stack) -> set[str]:
     """The alarms that a stack says it has made."""
-    found = deployment.parts(ctx.client("cloudformation"), stack.id)
-    return {name for kind, name, status in found if kind == "AWS::CloudWatch::Alarm" and status.endswith("_COMPLETE")}
+    found = deployment.resources(ctx.client("cloudformation"), stack.id)
+    return {each.own for each in found if each.kind == "AWS::CloudWatch::Alarm" and each.status.endswith("_COMPLETE")}
 
 
 def _existing(ctx: Context, env: Environment) -> Stack:

@@ -136,9 +136,9 @@ def _stacks(cloudformation: Any, names: Names, env: Environment) -> tuple[list[I
             if not stack["StackName"].startswith(names.begin(env)):
                 continue
             id, status = stack["StackId"], stack["StackStatus"]
-            parts = deployment.parts(cloudformation, id)
-            left = [(kind, name) for kind, name, status in parts if status not in _AWAY]
-            held |= {(_TYPES[kind], name) for kind, name in left if kind in _TYPES}
+            parts = [each for each in deployment.resources(cloudformation, id) if each.own]
+            left = [each for each in parts if each.status not in _AWAY]
+            held |= {(_TYPES[each.kind], each.own) for each in left if each.kind in _TYPES}
             going = status == "DELETE_IN_PROGRESS"
             gone = 1 - len(left) / len(parts) if going and parts else None
             made = stack.get("LastUpdatedTime") or stack["CreationTime"]

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from botocore.exceptions import ClientError
 
 from pipeline import definition, scaling, source
+from pipeline.absent import missing
 from pipeline.errors import BadInput, NotFound, Refused
 from pipeline.names import Environment, Monitor, Names
 from pipeline.registry import Package
@@ -88,9 +89,10 @@ class Stack:
 
 @dataclass(frozen=True)
 class Resource:
-    """One resource of a stack, by its name in the template."""
+    """One resource of a stack: its name in the template, and in its own service, empty before it is made."""
 
     name: str
+    own: str
     kind: str
     status: str
     reason: str
@@ -179,7 +181,7 @@ def find(cloudformation: Any, name_or_id: str) -> Stack | None:
     try:
         found = cloudformation.describe_stacks(StackName=name_or_id)["Stacks"][0]
     except ClientError as error:
-        if "does not exist" in error.response["Error"]["Message"]:
+        if missing(error):
             return None
         raise
     return Stack(
@@ -347,6 +349,7 @@ def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
     rows = [
         Resource(
             name=item["LogicalResourceId"],
+            own=item.get("PhysicalResourceId", "").rsplit("/", 1)[-1],
             kind=item["ResourceType"],
             status=item["ResourceStatus"],
             reason=item.get("ResourceStatusReason", ""),
@@ -355,16 +358,6 @@ def resources(cloudformation: Any, stack_id: str) -> list[Resource]:
         for item in found
     ]
     return sorted(rows, key=lambda row: row.changed)
-
-
-def parts(cloudformation: Any, stack_id: str) -> list[tuple[str, str, str]]:
-    """Type, name in its own service, and status of each resource that a stack has made."""
-    found = cloudformation.describe_stack_resources(StackName=stack_id)["StackResources"]
-    return [
-        (item["ResourceType"], item["PhysicalResourceId"].rsplit("/", 1)[-1], item["ResourceStatus"])
-        for item in found
-        if item.get("PhysicalResourceId")
-    ]
 
 
 def first_failure(cloudformation: Any, stack_id: str) -> str:
@@ -394,7 +387,7 @@ def endpoint_now(sagemaker: Any, name: str) -> EndpointNow | None:
     try:
         found = sagemaker.describe_endpoint(EndpointName=name)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationException" and "find" in error.response["Error"]["Message"]:
+        if missing(error):
             return None
         raise
     count = sum(int(each.get("CurrentInstanceCount") or 0) for each in found.get("ProductionVariants", ()))

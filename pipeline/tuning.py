@@ -116,8 +116,8 @@ def base(sagemaker: Any, names: Names, env: Environment, prefix: str) -> Base:
         done = [each for each in executions.steps(sagemaker, arn) if each.name == "Preprocess" and each.job]
         if done and done[-1].status == "Succeeded":
             return _base(sagemaker, arn, str(done[-1].job))
-    missing = prefix or "with prepared data"
-    raise NotFound(f"run in {env}", missing, advice=f"`pipeline run --env {env}` prepares data; trials train on it.")
+    wanted = prefix or "with prepared data"
+    raise NotFound(f"run in {env}", wanted, advice=f"`pipeline run --env {env}` prepares data; trials train on it.")
 
 
 def _base(sagemaker: Any, arn: str, job: str) -> Base:

@@ -284,7 +284,7 @@ def test_serverless_has_alarms_and_no_capture_no_monitor_no_scaling(account: Acc
     config = account.sagemaker.describe_endpoint_config(EndpointConfigName=f"{ENDPOINT}-{GOOD[:8]}")
     assert "DataCaptureConfig" not in config
     assert config["ProductionVariants"][0]["ServerlessConfig"]["MemorySizeInMB"] == 3072
-    kinds = {kind for kind, _, _ in deployment.parts(account.cloudformation, found.id)}
+    kinds = {each.kind for each in deployment.resources(account.cloudformation, found.id)}
     assert kinds == {f"AWS::{each}" for each in (
         "Logs::LogGroup", "SageMaker::Model", "SageMaker::EndpointConfig", "SageMaker::Endpoint", "CloudWatch::Alarm"
     )}  # fmt: skip

@@ -217,7 +217,13 @@ class Account:
             },
             describe_stack_resources=lambda StackName: {
                 "StackResources": [
-                    {"PhysicalResourceId": part, "ResourceStatus": status, "ResourceType": _TYPES[part.split("/")[0]]}
+                    {
+                        "LogicalResourceId": part.title(),
+                        "PhysicalResourceId": part,
+                        "ResourceStatus": status,
+                        "ResourceType": _TYPES[part.split("/")[0]],
+                        "Timestamp": self.made,
+                    }
                     for part, status in self.stacks[StackName.split("/")[1]].items()
                 ]
             },
