@@ -12,7 +12,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 from slack_sdk import WebClient
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
@@ -270,14 +269,8 @@ class Workplace:
             return self._unsigned
         session = self._sessions.observer("tracking")
         if self._signed is None or self._signed[0] is not session:
-            keys = boto3.Session(
-                session.keys.aws_access_key_id,
-                session.keys.aws_secret_access_key,
-                session.keys.aws_session_token,
-                self._settings.aws_region,
-                profile_name=self._settings.aws_profile,
-            )
-            self._signed = (session, Tracking(self._settings.mlflow_tracking_uri, keys))
+            signer = self._sessions.signer(session)
+            self._signed = (session, Tracking(self._settings.mlflow_tracking_uri, signer))
         return self._signed[1]
 
     def _session(

@@ -125,8 +125,7 @@ class Cataloguer:
 
 def _whose(ctx: Context, arn: str) -> tuple[str | None, str | None]:
     """Team and user of the SourceIdentity under which a run was started."""
-    told = ctx.client("sagemaker").describe_pipeline_execution(PipelineExecutionArn=arn)
-    team, dot, user = str(told.get("CreatedBy", {}).get("IamIdentity", {}).get("SourceIdentity", "")).partition(".")
+    team, dot, user = (executions.starter(ctx.client("sagemaker"), arn) or "").partition(".")
     return (team, user) if dot else (None, None)
 
 

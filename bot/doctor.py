@@ -12,7 +12,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -41,7 +40,6 @@ RULES = (
     "groundcrew-critical-alarms",
 )
 """As infra/events.yaml makes them."""
-TAGS = ("Project", "Environment", "CostCenter", "Owner")
 TOKENS: Mapping[str, str] = {
     "xoxp": "a user's token",
     "xoxb": "a bot token",
@@ -219,9 +217,8 @@ def _mlflow(settings: Settings, sessions: Sessions | None) -> Iterator[Finding]:
         return
     signed = None
     if uri.startswith("arn:"):
-        keys = (sessions or _sessions(settings)).observer("doctor").keys
-        given = (keys.aws_access_key_id, keys.aws_secret_access_key, keys.aws_session_token)
-        signed = boto3.Session(*given, settings.aws_region, profile_name=settings.aws_profile)
+        ours = sessions or _sessions(settings)
+        signed = ours.signer(ours.observer("doctor"))
     Tracking(uri, signed).search_runs(["groundcrew-doctor"])
     yield Finding("MLflow", True, "it answers")
 
@@ -246,7 +243,11 @@ def _aws(settings: Settings, given: Sessions | None) -> Iterator[Finding]:
         ("Event queues", INFRA, partial(_queues, sessions)),
         ("Event rules", INFRA, partial(_rules, sessions)),
         ("Clock against AWS", "", partial(_aws_clock, sessions)),
-        ("Prices", "The bot's eyes need pricing:GetProducts (iam/costs.yaml).", partial(_prices, settings, sessions)),
+        (
+            "Prices",
+            "The bot's eyes need pricing:GetProducts (iam/policies.yaml).",
+            partial(_prices, settings, sessions),
+        ),
         ("Cost tags", "Open Cost Explorer once, in the payer account.", partial(_tags, sessions)),
     ):
         yield from _guarded(what, fix, check)
@@ -299,10 +300,11 @@ def _prices(settings: Settings, sessions: Sessions) -> Iterator[Finding]:
 
 def _tags(sessions: Sessions) -> Iterator[Finding]:
     active = spending.active_tags(sessions.observer("doctor").client("ce"))
-    missing = [tag for tag in TAGS if tag not in active]
+    ours = [tag["Key"] for tag in definition.tags("dev")]
+    missing = [tag for tag in ours if tag not in active]
     yield Finding(
         "Cost tags",
         not missing,
-        f"not activated: {', '.join(missing)}" if missing else f"{', '.join(TAGS)} are activated",
+        f"not activated: {', '.join(missing)}" if missing else f"{', '.join(ours)} are activated",
         "Activate them as cost allocation tags in the Billing console of the payer account; they count from then on.",
     )

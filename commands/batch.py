@@ -14,7 +14,7 @@ from commands.command import Approval, Context, Need, Plan, Spend, Use, command
 from commands.deployment import CHANGERS, PACKAGES, deployable, in_prod
 from commands.reply import Action, Audience, Code, Fact, Follow, Inline, Mention, Outcome, Picture, Reply, Step, Table
 from commands.wording import duration, short_digest
-from pipeline import batches, executions, registry
+from pipeline import batches, executions, quotas, registry
 from pipeline.batches import Job, Summary
 from pipeline.names import Environment
 
@@ -118,7 +118,8 @@ def _ended(ctx: Context, job: Job) -> Reply:
         title=f"The batch over {job.source} {'was stopped' if stopped else 'failed'}",
         outcome=Outcome.OK if stopped else Outcome.ERROR,
         context=_context(job),
-        text=f"{job.reason or 'No reason was given.'} Answers until then are in {job.output}/.",
+        text=f"{job.reason or 'No reason was given.'}{quotas.advice(job.reason)} "
+        f"Answers until then are in {job.output}/.",
         steps=[Step("Batch", "stopped" if stopped else "failed")],
         quote="\n".join(lines),
         environment=job.env,

@@ -138,7 +138,7 @@ class Sessions:
     """
 
     def __init__(self, profile: str | None, region: str, pricing_region: str = PRICING_REGION) -> None:
-        self._region = region
+        self._profile, self._region = profile, region
         self._regions = {"pricing": pricing_region}
         try:
             self._base: Any = boto3.Session(profile_name=profile, region_name=region)
@@ -234,6 +234,11 @@ class Sessions:
             ) from fault
         except BotoCoreError as fault:
             raise Unavailable(f"STS cannot be asked: {fault}", "Try again in a minute.") from fault
+
+    def signer(self, session: Session) -> boto3.Session:
+        """What signs as this role for a service that boto3 has no client for, such as MLflow."""
+        keys = (session.keys.aws_access_key_id, session.keys.aws_secret_access_key, session.keys.aws_session_token)
+        return boto3.Session(*keys, self._region, profile_name=self._profile)
 
     def _client(self, service: str, keys: Keys | None = None) -> Any:
         """Explicit keys on the base session, whose profile brings region and endpoint; creation is not thread safe."""

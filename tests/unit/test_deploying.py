@@ -158,8 +158,7 @@ METRIC = (
 @pytest.mark.parametrize(
     ("failure", "words"),
     [
-        (QUOTA, '"ml.g5.xlarge for endpoint usage", "Request increase"'),
-        ("Endpoint: ResourceLimitExceeded", "Service Quotas"),
+        (QUOTA, "“ml.g5.xlarge for endpoint usage”, or with `aws service-quotas request-service-quota-increase"),
         (METRIC, "--scale-on invocations"),
         ("Model: no such object", ""),
         ("", ""),
