@@ -8,6 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline import registry
+from pipeline.absent import missing
 from pipeline.errors import NotFound
 from pipeline.names import ENVIRONMENTS, Environment, Names
 from pipeline.registry import Package
@@ -30,7 +31,7 @@ def served(sagemaker: Any, names: Names, env: Environment, endpoint: str) -> Ser
     try:
         about = sagemaker.describe_endpoint(EndpointName=endpoint)
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationException":
+        if not missing(error):
             raise
         advice = f"`deployment status --env {env}` shows what is deployed."
         raise NotFound("endpoint", endpoint, [names.stack(env)], advice) from error
