@@ -73,8 +73,8 @@ clean: down
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 lock: $(SYNCED)
-	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --quiet requirements.in -o requirements.txt
 	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --quiet requirements-dev.in -o requirements-dev.txt
+	$(UV) pip compile --universal --python-version 3.11 --no-header --no-emit-index-url --quiet -c requirements-dev.txt requirements.in -o requirements.txt
 
 # --- setting up -------------------------------------------------------------------------------------------------
 # uv reads its own variables and not pip's: an index chosen for pip, by variable or configuration file, is passed on,

@@ -22,7 +22,7 @@ from benchmarks.figures import Figure, Figures, main, say
 from pipeline.monitoring.features import image_features, prediction_features
 from pipeline.serving.detector import Detector, decode
 from pipeline.steps import yolo
-from pipeline.steps.evaluate import CONFIDENCE, OVERLAP
+from pipeline.steps.bench import CONFIDENCE, OVERLAP
 from sandbox import imagery
 
 SIZE = 640

@@ -9,10 +9,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bot.settings import Settings, load, read
+from bot.settings import WEB_THREADS, Settings, load, read
 from pipeline.errors import GroundcrewError
 
-THREADS = 16
 MISUSED = 2
 """Exit status when the environment lacks something or a variable cannot be used."""
 
@@ -76,7 +75,7 @@ def _options() -> argparse.ArgumentParser:
 def _web(settings: Settings) -> int:
     """Become gunicorn: one process less, and signals reach it directly."""
     address = f"{settings.host}:{settings.port}"
-    arguments = ["--bind", address, "--worker-class", "gthread", "--threads", str(THREADS), "--keep-alive", "75"]
+    arguments = ["--bind", address, "--worker-class", "gthread", "--threads", str(WEB_THREADS), "--keep-alive", "75"]
     arguments += ["--no-control-socket", "--preload", "--log-level", "warning", "bot.web:create()"]
     os.execv(sys.executable, [sys.executable, "-m", "gunicorn", *arguments])  # noqa: S606  # no shell is wanted
 

@@ -27,6 +27,10 @@ NEEDED = {
     "run": ("database_url", "aws_region", "mlflow_tracking_uri"),
 }
 
+WEB_THREADS = 8
+"""Requests that the web process works on at once. Each has a connection of its own: one that is opened for a request
+and closed after it costs more than the request."""
+
 
 class _Discreet(logging.Formatter):
     """Writes no secrets, whatever a message or an error brings along."""

@@ -14,7 +14,7 @@ from slack_sdk.webhook import WebhookClient
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from bot.settings import Settings, load
+from bot.settings import WEB_THREADS, Settings, load
 from bot.slack import filled
 from bot.surfaces import (
     ACTION_PREFIX,
@@ -48,7 +48,7 @@ def create() -> Gate:
     """What gunicorn serves: settings from the environment, wired. Connects to nothing yet."""
     settings = load("web")
     settings.start_logging()
-    engine = database.engine(settings.database, pool=8, statement_timeout_ms=2000, connect_timeout_s=2)
+    engine = database.engine(settings.database, pool=WEB_THREADS, statement_timeout_ms=2000, connect_timeout_s=2)
     return Gate(slack_app(settings, engine), engine)
 
 

@@ -82,7 +82,7 @@ def _table(packages: Sequence[Package], reports: Sequence[Evaluation | None], se
     by_class = [_metric(f"mAP50 of {name}", [_of(report, name) for report in reports]) for name in classes]
     tags = [
         (label, *(package.metadata.get(key, "–")[:12] for package in packages))
-        for label, key in (("Data", "data_version"), ("Revision", "code_revision"))
+        for label, key in (("Data", "data_version"), ("Revision", "code_revision"), ("Computes in", "precision"))
     ]
     differing = [
         (row.name, *("–" if value is None else str(value) for value in row.values))

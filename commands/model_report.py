@@ -48,6 +48,8 @@ def facts(ctx: Context, package: Package, report: Evaluation | None) -> list[Fac
             metadata.get("data_version", "unknown") + (f", {sum(report.images.values())} photos" if report else ""),
         ),
         Fact("Revision", metadata.get("code_revision", "unknown")[:12]),
+        # What was registered before there was a choice computes in f32.
+        Fact("Computes in", metadata.get("precision", "fp32")),
     ]
     if id := execution(package):
         by = executions.starter(ctx.client("sagemaker"), metadata["pipeline_execution"])

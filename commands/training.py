@@ -45,6 +45,7 @@ Optimizer = Annotated[parameters.Optimizer | None, told("optimizer")]
 Patience = Annotated[int | None, told("patience")]
 Augmentation = Annotated[parameters.Augmentation | None, told("augmentation")]
 Seed = Annotated[int | None, told("seed")]
+Precision = Annotated[parameters.Precision | None, told("precision")]
 Threshold = Annotated[float | None, told("map-threshold")]
 Instance = Annotated[parameters.TrainInstance | None, told("instance-type")]
 Spot = Annotated[
@@ -100,6 +101,7 @@ def run(
     optimizer: Optimizer = None,
     patience: Patience = None,
     augmentation: Augmentation = None,
+    precision: Precision = None,
     instance_type: Instance = None,
     spot: Spot = None,
     dry_run: DryRun = False,
@@ -123,6 +125,7 @@ def run(
         "optimizer": optimizer,
         "patience": patience,
         "augmentation": augmentation,
+        "precision": precision,
         "instance_type": instance_type,
     }
     chosen = parameters.values(env, given)

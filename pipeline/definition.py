@@ -77,7 +77,7 @@ HYPERPARAMETERS: Mapping[str, str] = MappingProxyType(
     }
 )
 """What the training is told, by the pipeline's parameters."""
-PACKAGE_KEYS = ("digest", "map50", "map50_95", "mlflow_run_id", "data_version", "code_revision", "classes")
+PACKAGE_KEYS = ("digest", "map50", "map50_95", "mlflow_run_id", "data_version", "code_revision", "classes", "precision")
 """Metadata of the model package that Evaluate leaves under `package` in evaluation.json."""
 
 
@@ -197,10 +197,13 @@ class _Builder:
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "ENDPOINT_NAME": self.names.stack(self.env),
             "MAP_THRESHOLD": _text(_get("Parameters.MapThreshold")),
+            "PRECISION": _get("Parameters.Precision"),
         }
         inputs = {
             "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
             "test": _output("Preprocess", "test"),
+            # Every fourth of the training photos: the files are read by prefix.
+            "calibration": _path(_output("Preprocess", "train"), "shard-00"),
         }
         step = self._processing("Evaluate", settings, inputs | self._facts(), ("evaluation", "model", "explaining"))
         step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(self._versions())

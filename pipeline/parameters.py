@@ -18,6 +18,7 @@ Network = Literal["yolo11n", "yolo11s", "yolo11m", "yolo11l", "yolo11x"]
 Optimizer = Literal["AdamW", "Adam", "SGD"]
 Augmentation = Literal["none", "survey", "strong"]
 BadData = Literal["skip", "fail"]
+Precision = Literal["fp32", "int8"]
 TrainInstance = Literal[
     "ml.m5.large",
     "ml.m5.xlarge",
@@ -90,6 +91,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Patience", "patience", "Stop after so many epochs without progress; 0 is never", 0, 8, 0, 300),
     _same("Augmentation", "augmentation", "How much photos are varied", "survey", choices=get_args(Augmentation)),
     _same("Seed", "seed", "Repeats the split and the training", 0, 0, 1_000_000),
+    _same(
+        "Precision",
+        "precision",
+        "Numbers the served model computes in; int8 only where it finds as much",
+        "fp32",
+        choices=get_args(Precision),
+    ),
     Setting("MapThreshold", "map-threshold", "mAP50 a model needs to be registered", 0.6, 0.7, 0, 1),
     Setting(
         "TrainInstance",

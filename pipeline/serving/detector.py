@@ -1,6 +1,6 @@
-"""A YOLO detector on ONNX Runtime: a picture in, boxes in that picture's own pixels out.
+"""A YOLO detector: a picture in, boxes in that picture's own pixels out. What runs the network: `networks`.
 
-The graph holds the suppression of overlapping boxes; score and overlap thresholds are baked into it (see model.json).
+Score and overlap thresholds are the model's own (see model.json).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.errors import BadInput
+from pipeline.serving import networks
 
 Picture = NDArray[np.uint8]
 PAD = 114
@@ -68,19 +68,12 @@ class Detector:
     """A loaded model. `detect` may be called from several threads at once."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        """Load model.onnx and model.json. `threads` is what one request may use; a worker per core serves most."""
+        """Load what lies in the folder. `threads` is what one request may use; a worker per core serves most."""
         cv2.setNumThreads(threads)
         facts = json.loads((folder / "model.json").read_text("utf-8"))
         self.classes: Sequence[str] = facts["classes"]
         self.size = int(facts["image_size"])
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        # Waiting threads would otherwise spin and take the core from the next request.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path = str(folder / "model.onnx")
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._network = networks.load(folder, facts, threads)
         self.detect(np.full((self.size, self.size, 3), PAD, np.uint8))  # the first call allocates
 
     def detect(self, picture: Picture) -> list[Detection]:
@@ -88,10 +81,7 @@ class Detector:
         height, width = picture.shape[:2]
         fitted = Letterbox.fit(width, height, self.size)
         square = fitted.apply(picture, self.size)
-        blob = cv2.dnn.blobFromImage(square, 1 / 255, swapRB=True)
-        rows = self._session.run(None, {self._input: blob})[0][0]
-        found = rows[rows[:, 4] > 0]  # the graph fills its 300 rows up with zeros
-        found = found[np.argsort(-found[:, 4], kind="stable")]
+        found = self._network(np.asarray(cv2.dnn.blobFromImage(square, 1 / 255, swapRB=True), np.float32))
         boxes = fitted.undo(found[:, :4], width, height)
         return [
             Detection(self.classes[int(row[5])], float(row[4]), (float(b[0]), float(b[1]), float(b[2]), float(b[3])))

@@ -95,12 +95,11 @@ def _examples(pictures: Mapping[str, Sequence[Path]]) -> list[bytes]:
 
 
 def _served(archive: Path, folder: Path) -> Path:
-    """The two files of a model that the server needs."""
+    """The unpacked model."""
     try:
         with tarfile.open(archive) as tar:
-            for name in ("model.onnx", "model.json"):
-                tar.extract(name, folder, filter="data")
-    except (OSError, tarfile.TarError, KeyError) as error:
+            tar.extractall(folder, filter="data")
+    except (OSError, tarfile.TarError) as error:
         raise BadInput(
             f"The model cannot be unpacked: {error}", "Connect `model` to the output of Evaluate."
         ) from error

@@ -1,12 +1,14 @@
 """Third step: measure the model on the held-out flights, compare it with the deployed one, and pack what is served.
 
-In: `model` (Train's model.tar.gz), `test` (tar shards), `run`, `report` (run.json, data.json). Out: `evaluation`
-(evaluation.json with the model's card in it, confusion_matrix.png, pr_curve.png), `model` (model.tar.gz: model.onnx,
-model.json, best.pt), `explaining` (what the next step explains: Clarify's configuration and photos nobody trained on)
-and `versions` (that this run used its data).
+In: `model` (Train's model.tar.gz), `test` (tar shards), `calibration` (a shard of the training photos), `run`, `report`
+(run.json, data.json). Out: `evaluation` (evaluation.json with the model's card in it, confusion_matrix.png,
+pr_curve.png), `model` (model.tar.gz: the network, model.json, best.pt), `explaining` (what the next step explains:
+Clarify's configuration and photos nobody trained on) and `versions` (that this run used its data).
 
 Two ONNX files are exported: one with suppression in the graph, which is served, and a plain one, which is measured,
 because mAP needs the boxes of low confidence that the served graph has thrown away. Same weights, same boxes.
+With PRECISION `int8` the network is also exported in int8 for OpenVINO and measured; where it passes the gate of
+`precision` it is served in the place of ONNX, and every figure is its own.
 """
 
 from __future__ import annotations
@@ -19,24 +21,22 @@ import shutil
 import tarfile
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline import card, dataset, versions
+from pipeline import card, versions
 from pipeline.explaining.config import CONFIG, INSTANCE, SETTINGS, config
-from pipeline.steps import yolo
+from pipeline.serving.networks import ONNX, OPENVINO
+from pipeline.steps import precision
+from pipeline.steps.bench import CONFIDENCE, OVERLAP, Bench, Score
 from pipeline.steps.container import Container, run, say
 from pipeline.steps.deployed import Deployed, find
 from pipeline.steps.runlog import RunLog
 from pipeline.tracking import Tracking
 
-THREADS = 1
-CONFIDENCE = 0.25
-OVERLAP = 0.7
-"""Thresholds baked into the served graph (ultralytics' own defaults): score, and IoU of suppression."""
 CHOSEN = ("epochs", "imgsz", "batch", "lr0", "optimizer", "patience", "seed")
 """Arguments of a training that its model card names; MLflow has all of them."""
 EXAMPLES = 2
@@ -45,67 +45,32 @@ METADATA_CHARACTERS = 256
 """Longest value of a model package's metadata (service model of SageMaker)."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """mAP50 and mAP50-95, 0..1, overall and by class; a class without an object in the test split has None.
-
-    `confusion` counts objects at the served confidence: a row for each class predicted, a column for each labelled, the
-    last of both for the background (found where nothing is, and missed).
-    """
-
-    map50: float
-    map50_95: float
-    per_class: Mapping[str, Mapping[str, float] | None]
-    confusion: Sequence[Sequence[int]]
-
-
-class Bench:
-    """The test split, and how a network is measured on it."""
-
-    def __init__(self, container: Container, classes: list[str]) -> None:
-        self.work = container.scratch("evaluate")
-        self.classes = classes
-        self.images = dataset.unpack(container.input("test"), self.work / "test")
-        self.data = yolo.describe(self.work, classes, train="test/images", val="test/images")
-        self.load = yolo.load(container.scratch("yolo"), THREADS)
-
-    def export(self, weights: Path, target: Path, size: int, *, suppress: bool) -> Path:
-        """Write an ONNX file. Each export writes beside the weights under their name, so it is moved away at once."""
-        options: dict[str, Any] = {"nms": True, "conf": CONFIDENCE, "iou": OVERLAP} if suppress else {}
-        written = self.load(str(weights)).export(format="onnx", imgsz=size, device="cpu", verbose=False, **options)
-        return Path(shutil.move(str(written), target))
-
-    def measure(self, network: Path, size: int, name: str, *, plots: bool) -> tuple[Score, Path]:
-        """Score a .onnx or .pt file on the test split; also the folder where its plots lie."""
-        model = self.load(str(network), task="detect")
-        model.add_callback("on_val_batch_start", _confuse_as_served)
-        result = model.val(
-            data=str(self.data),
-            imgsz=size,
-            batch=1,
-            device="cpu",
-            workers=0,
-            plots=plots,
-            verbose=False,
-            project=str(self.work),
-            name=name,
-            exist_ok=True,
-        )
-        per_class: dict[str, Mapping[str, float] | None] = dict.fromkeys(self.classes)
-        for position, index in enumerate(result.box.ap_class_index):
-            _, _, map50, map50_95 = result.box.class_result(position)
-            per_class[self.classes[int(index)]] = {"map50": _rounded(map50), "map50_95": _rounded(map50_95)}
-        confusion = [[round(float(count)) for count in row] for row in result.confusion_matrix.matrix]
-        score = Score(_rounded(result.box.map50), _rounded(result.box.map), per_class, confusion)
-        return score, Path(result.save_dir)
-
-
 def evaluate(container: Container) -> str:
     """Run the step; see the module's words."""
     tracking = Tracking(container.environment.get("MLFLOW_TRACKING_URI", ""))
     log = RunLog.join(container.input("run"), container.input("report"), tracking)
     with log.failing():
         return judge(container, log)
+
+
+@dataclass(frozen=True)
+class Served:
+    """The network that is packed: its files by their names in the package, how good it is, and where its plots lie.
+
+    `measured` is the SHA-256 of the file that was measured, `others` what is known of the one not taken.
+    """
+
+    runtime: str
+    files: Mapping[str, Path]
+    score: Score
+    plots: Path
+    measured: str
+    others: Mapping[str, Any]
+
+    @property
+    def precision(self) -> str:
+        """In which numbers it computes."""
+        return "int8" if self.runtime == OPENVINO else "fp32"
 
 
 def judge(container: Container, log: RunLog) -> str:
@@ -117,30 +82,51 @@ def judge(container: Container, log: RunLog) -> str:
     training = json.loads((trained / "training.json").read_text("utf-8"))
     size = int(training["image_size"])
     bench = Bench(container, classes)
-    served = bench.export(trained / "best.pt", bench.work / "model.onnx", size, suppress=True)
-    plain = bench.export(trained / "best.pt", bench.work / "plain.onnx", size, suppress=False)
-    score, plots = bench.measure(plain, size, "trained-plots", plots=True)
-    say("evaluated", map50=score.map50, map50_95=score.map50_95, images=bench.images)
+    chosen = whole(bench, trained / "best.pt", size)
+    if container.setting("PRECISION") == "int8":
+        chosen = smaller(bench, trained / "best.pt", size, container.input("calibration"), chosen)
+    say("evaluated", map50=chosen.score.map50, map50_95=chosen.score.map50_95, images=bench.images)
     deployed = compare(container, bench)
 
-    digest = pack(container, served, trained / "best.pt", plain, size, log)
-    body = report(log, score, digest, size, deployed, float(container.setting("MAP_THRESHOLD")))
+    digest = pack(container, chosen, trained / "best.pt", size, log)
+    body = report(log, chosen, digest, size, deployed, float(container.setting("MAP_THRESHOLD")))
     body["card"] = card.write(body, settings(trained, training), log.facts.execution)
     folder = container.output("evaluation")
     (folder / "evaluation.json").write_text(json.dumps(body, indent=2), "utf-8")
-    shutil.copy(plots / "BoxPR_curve.png", folder / "pr_curve.png")
-    shutil.copy(plots / "confusion_matrix.png", folder / "confusion_matrix.png")
+    shutil.copy(chosen.plots / "BoxPR_curve.png", folder / "pr_curve.png")
+    shutil.copy(chosen.plots / "confusion_matrix.png", folder / "confusion_matrix.png")
 
     examples(container, sorted((bench.work / "test" / "images").iterdir()), classes)
 
     execution = log.facts.execution.rpartition("/")[2]
     versions.used(container.output("versions"), log.facts.data_version, execution)
-    log.params({"told/map_threshold": container.setting("MAP_THRESHOLD")})
-    log.metrics({"test/map50": score.map50, "test/map50_95": score.map50_95} | _by_class(score))
-    log.tags({"digest": digest})
+    log.params({f"told/{name}": container.setting(name.upper()) for name in ("map_threshold", "precision")})
+    log.metrics({"test/map50": chosen.score.map50, "test/map50_95": chosen.score.map50_95} | _by_class(chosen.score))
+    log.tags({"digest": digest, "served": chosen.precision})
     log.files(*sorted(folder.iterdir()), folder="evaluation")
     log.files(*(trained / name for name in ("best.pt", "args.yaml", "results.csv", "training.json")), folder="training")
-    return _words(score, deployed, bench.images) + log.remark()
+    return _words(chosen, deployed, bench.images) + log.remark()
+
+
+def whole(bench: Bench, weights: Path, size: int) -> Served:
+    """The network in f32, for ONNX Runtime."""
+    served = bench.export(weights, bench.work / "model.onnx", size, suppress=True)
+    plain = bench.export(weights, bench.work / "plain.onnx", size, suppress=False)
+    score, plots = bench.measure(plain, size, "trained-plots", plots=True)
+    return Served(ONNX, {"model.onnx": served}, score, plots, _sha256(plain), {})
+
+
+def smaller(bench: Bench, weights: Path, size: int, photos: Path, plain: Served) -> Served:
+    """The network in int8, for OpenVINO, when it passes the gate; else what there was, and why."""
+    folder = bench.quantise(weights, size, photos)
+    (graph,) = folder.glob("*.xml")
+    files = {"model.xml": graph, "model.bin": graph.with_suffix(".bin")}
+    score, plots = bench.measure(folder, size, "int8-plots", plots=True)
+    reason = precision.refusal(plain.score, score)
+    say("quantised", map50_95=score.map50_95, fp32=plain.score.map50_95, refused=reason)
+    if reason:
+        return replace(plain, others={"int8": _figures(score), "reason": reason})
+    return Served(OPENVINO, files, score, plots, _sha256(files["model.bin"]), {"fp32": _figures(plain.score)})
 
 
 def compare(container: Container, bench: Bench) -> Deployed:
@@ -155,21 +141,22 @@ def compare(container: Container, bench: Bench) -> Deployed:
     return found
 
 
-def pack(container: Container, served: Path, weights: Path, plain: Path, size: int, log: RunLog) -> str:
+def pack(container: Container, chosen: Served, weights: Path, size: int, log: RunLog) -> str:
     """Write model.tar.gz with fixed order, times and owners; returns its SHA-256."""
     facts = {
         "classes": list(log.facts.classes),
         "image_size": size,
+        "runtime": chosen.runtime,
         "confidence": CONFIDENCE,
         "overlap": OVERLAP,
         "data_version": log.facts.data_version,
         "code_revision": log.facts.revision,
-        "plain_onnx_sha256": hashlib.sha256(plain.read_bytes()).hexdigest(),
+        "measured_sha256": chosen.measured,
     }
     files = {
         "best.pt": weights.read_bytes(),
         "model.json": json.dumps(facts, indent=2, sort_keys=True).encode(),
-        "model.onnx": served.read_bytes(),
+        **{name: path.read_bytes() for name, path in chosen.files.items()},
     }
     buffer = io.BytesIO()
     with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as zipped, tarfile.open(fileobj=zipped, mode="w") as tar:
@@ -200,15 +187,18 @@ def examples(container: Container, photos: Sequence[Path], classes: Sequence[str
         shutil.copy(photo, folder / "data" / photo.name)
 
 
-def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:
+def report(
+    log: RunLog, chosen: Served, digest: str, size: int, deployed: Deployed, threshold: float
+) -> dict[str, Any]:
     """The content of evaluation.json without its card; `package` holds the model package's metadata, all text."""
-    facts = log.facts
+    facts, score = log.facts, chosen.score
     run_id = facts.mlflow["run_id"] if facts.mlflow else None
     return {
         "metrics": {"map50": {"value": score.map50}, "map50_95": {"value": score.map50_95}},
         "per_class": score.per_class,
         "confusion": {"labels": [*facts.classes, "background"], "counts": score.confusion},
         "model": {"digest": digest, "image_size": size, "classes": list(facts.classes)},
+        "precision": {"served": chosen.precision, **chosen.others},
         "data": {"version": facts.data_version, "images": dict(facts.images)},
         "mlflow": {"run_id": run_id, "experiment": facts.experiment},
         "code": {"revision": facts.revision},
@@ -227,6 +217,7 @@ def report(log: RunLog, score: Score, digest: str, size: int, deployed: Deployed
             "data_version": facts.data_version,
             "code_revision": facts.revision,
             "classes": metadata("/".join(facts.classes)),
+            "precision": chosen.precision,
         },
     }
 
@@ -240,13 +231,6 @@ def metadata(text: str) -> str:
     return "".join(allowed) or "_"
 
 
-def _confuse_as_served(validator: Any) -> None:
-    """Count confusions above the served threshold: mAP's own threshold would fill the matrix with thousands."""
-    matrix = validator.confusion_matrix
-    count = type(matrix).process_batch
-    matrix.process_batch = lambda found, truth, conf: count(matrix, found, truth, conf=CONFIDENCE)
-
-
 def _by_class(score: Score) -> dict[str, float]:
     return {
         f"test/map50/{metadata(name).replace('=', '_').replace('+', '_').replace('@', '_')}": figures["map50"]
@@ -255,15 +239,24 @@ def _by_class(score: Score) -> dict[str, float]:
     }
 
 
-def _words(score: Score, deployed: Deployed, images: int) -> str:
+def _figures(score: Score) -> dict[str, Any]:
+    return {"map50": score.map50, "map50_95": score.map50_95, "per_class": score.per_class}
+
+
+def _words(chosen: Served, deployed: Deployed, images: int) -> str:
+    score = chosen.score
     words = f"mAP50 {score.map50:.3f}, mAP50-95 {score.map50_95:.3f} on {images} held-out pictures"
+    if "fp32" in chosen.others:
+        words += f", in int8; in fp32 mAP50-95 {chosen.others['fp32']['map50_95']:.3f}"
+    elif "reason" in chosen.others:
+        words += f", in fp32: int8 is not served, {chosen.others['reason']}"
     if deployed.map50 is None:
         return words + f"; not compared: {deployed.reason}"
     return words + f"; the deployed model has {deployed.map50:.3f}."
 
 
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

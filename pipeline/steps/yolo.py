@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.hush import hush
+
 OFF = ("sync", "mlflow", "clearml", "comet", "dvc", "raytune", "tensorboard", "wandb")
 
 
@@ -31,6 +33,7 @@ def load(config: Path, threads: int = 1) -> Any:
     )
     # With this key in the environment ultralytics streams metrics to its vendor.
     os.environ.pop("ULTRALYTICS_API_KEY", None)
+    hush()
     _fonts(config / "Ultralytics")
     from ultralytics import YOLO, settings
     from ultralytics.utils import LOGGER

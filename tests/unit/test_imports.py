@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "bot": {"alerts", "commands", "pipeline", "iam", "state"},
 }
 PRODUCT = ("alerts", "bot", "commands", "pipeline", "iam", "state", "infra")
-HEAVY = {"sagemaker", "torch", "torchvision", "ultralytics", "pandas", "mlflow", "cv2", "onnxruntime"}
+HEAVY = {"sagemaker", "torch", "torchvision", "ultralytics", "pandas", "mlflow", "cv2", "onnxruntime", "openvino"}
 SLACK = {"slack_sdk", "slack_bolt"}
 
 

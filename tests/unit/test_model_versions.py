@@ -29,8 +29,9 @@ from pipeline.errors import BadInput, GroundcrewError, NotFound, Unavailable
 from pipeline.names import Names
 from pipeline.registry import Confusion
 from pipeline.steps import evaluate
+from pipeline.steps.bench import Score
 from pipeline.steps.deployed import Deployed
-from pipeline.steps.evaluate import Score
+from pipeline.steps.evaluate import Served
 from pipeline.steps.runlog import Facts, RunLog
 from pipeline.tracking import Run, Tracking
 from tests.unit.fake_aws import FakeClient, refusal
@@ -63,7 +64,8 @@ def report(map50: float = 0.9, classes: list[str] = CLASSES, counts: list[list[i
     score = Score(map50, 0.6, {"vehicle": {"map50": map50, "map50_95": 0.6}, "pool": None}, counts)
     held = log()
     held.facts = replace(held.facts, classes=classes)
-    body = evaluate.report(held, score, "d" * 64, 128, Deployed(reason="nothing is deployed"), 0.6)
+    chosen = Served("onnxruntime", {}, score, Path("plots"), "e" * 64, {})
+    body = evaluate.report(held, chosen, "d" * 64, 128, Deployed(reason="nothing is deployed"), 0.6)
     chosen = {"network": "yolo11n.yaml", "epochs": 4, "lr0": 0.003}
     return body | {"card": card.write(body, chosen, EXECUTION)}
 

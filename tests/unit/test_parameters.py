@@ -73,6 +73,7 @@ def test_everything_that_is_said_is_sent() -> None:
     line = (
         "pipeline run --model yolo11m --epochs 9 --image-size 96 --batch 3 --lr 0.01 --optimizer SGD --patience 2 "
         "--augmentation strong --classes car,boat --data-version abc --map-threshold 0.3 --on-bad-data fail "
+        "--precision int8 "
         "--instance-type ml.c5.4xlarge --spot --seed 5 --max-images 70 --prefix photos"
     )
     alias, given = sent(ask(line)[1])
@@ -95,6 +96,7 @@ def test_everything_that_is_said_is_sent() -> None:
         "Augmentation": "strong",
         "Seed": "5",
         "MapThreshold": "0.3",
+        "Precision": "int8",
         "TrainInstance": "ml.c5.4xlarge",
     }
     assert sent(ask("pipeline run --env staging --no-spot", "ml-engineer")[1])[0] == "on-demand"

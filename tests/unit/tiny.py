@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from pipeline.hush import hush
 from pipeline.monitoring.features import image_features, prediction_features
 from pipeline.serving.detector import Detector, decode
 from sandbox.aws.sagemaker import capture
@@ -46,6 +47,33 @@ def model(folder: Path) -> Path:
     known.ir_version = 8
     onnx.save(known, str(folder / "model.onnx"))
     (folder / "model.json").write_text(json.dumps({"classes": CLASSES, "image_size": SIZE}))
+    return folder
+
+
+PLAIN = np.array(
+    [
+        [32, 32, 32, 24, 0.9, 0.1],
+        [32, 31, 32, 24, 0.6, 0.2],  # the same boat again
+        [32, 32, 32, 24, 0.0, 0.5],  # a car at the same place
+        [24, 16, 32, 16, 0.0, 0.2],  # too little for an answer
+    ],
+    np.float32,
+).T[None]
+"""What a network without suppression says: centre and size of each box, then the classes' scores."""
+
+
+def quantised(folder: Path) -> Path:
+    """A folder with a model for OpenVINO, whose network says PLAIN of every picture."""
+    hush()
+    import openvino
+    from openvino import opset13 as opset
+
+    image = opset.parameter([1, 3, SIZE, SIZE], np.float32, name="images")
+    nothing = opset.multiply(opset.reduce_mean(image, np.arange(4), False), np.float32(0))
+    network = openvino.Model([opset.add(opset.constant(PLAIN), nothing)], [image], "known")
+    openvino.save_model(network, folder / "model.xml", compress_to_fp16=False)
+    facts = {"classes": CLASSES, "image_size": SIZE, "runtime": "openvino", "confidence": 0.25, "overlap": 0.7}
+    (folder / "model.json").write_text(json.dumps(facts))
     return folder
 
 
