@@ -42,9 +42,9 @@ def score(weights: Path, size: int, work: Path, data: Path) -> dict[str, object]
     from pipeline.steps import yolo
 
     model = yolo.load(work / "yolo", threads=1)(str(weights))
-    result = model.val(
-        data=str(data), imgsz=size, batch=1, device="cpu", workers=0, plots=False, verbose=False, project=str(work)
-    )
+    options = {"plots": False, "verbose": False, "project": str(work)}
+    # Not `rect`: it would show the weights a wider picture, with a grey border, than a graph of fixed size can see.
+    result = model.val(data=str(data), imgsz=size, batch=1, device="cpu", workers=0, rect=False, **options)
     return {"map50_95": float(result.box.map)}
 
 

@@ -59,11 +59,11 @@ def measure() -> Figures:
     return {"train.overhead": Figure(statistics.median(jobs), "s", statistics.median(direct))}
 
 
-def first_job(state: Path, session: boto3.Session) -> dict[str, Any]:
+def first_job(state: Path, session: boto3.Session, options: str = "") -> dict[str, Any]:
     """Run the pipeline once, as a person; its training job as AWS describes it."""
     slack = Slack(Record(state).url())
     person = slack.person("U0DS1")
-    live = person.asks("pipeline run", "Training run", "in dev")
+    live = person.asks(f"pipeline run {options}".strip(), "Training run", "in dev")
     person.sees("in dev: done", ts=live["ts"], seconds=600)
     slack.close()
     sagemaker = session.client("sagemaker")

@@ -202,8 +202,8 @@ class _Builder:
         inputs = {
             "model": _get("Steps.Train.ModelArtifacts.S3ModelArtifacts"),
             "test": _output("Preprocess", "test"),
-            # Every fourth of the training photos: the files are read by prefix.
-            "calibration": _path(_output("Preprocess", "train"), "shard-00"),
+            # Every fourth of the training photos.
+            "calibration": _path(_output("Preprocess", "train"), "shard-00.tar"),
         }
         step = self._processing("Evaluate", settings, inputs | self._facts(), ("evaluation", "model", "explaining"))
         step["Arguments"]["ProcessingOutputConfig"]["Outputs"].append(self._versions())

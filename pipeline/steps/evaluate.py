@@ -187,9 +187,7 @@ def examples(container: Container, photos: Sequence[Path], classes: Sequence[str
         shutil.copy(photo, folder / "data" / photo.name)
 
 
-def report(
-    log: RunLog, chosen: Served, digest: str, size: int, deployed: Deployed, threshold: float
-) -> dict[str, Any]:
+def report(log: RunLog, chosen: Served, digest: str, size: int, deployed: Deployed, threshold: float) -> dict[str, Any]:
     """The content of evaluation.json without its card; `package` holds the model package's metadata, all text."""
     facts, score = log.facts, chosen.score
     run_id = facts.mlflow["run_id"] if facts.mlflow else None

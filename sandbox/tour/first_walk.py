@@ -7,12 +7,14 @@ import time
 from typing import Any
 
 from sandbox import evidence
-from sandbox.person import Person, buttons
+from sandbox.person import Person, buttons, rows
 from sandbox.tour.story import DEPLOYING_SECONDS, TRAINING_SECONDS, Step, Tour, holds
 
 LEAST_STATES = 3
 MOST_CHANGED = 0.5
 LEAST_RECALL = 0.5
+PROFILING_SECONDS = 180.0
+BATCH_SECONDS = 300.0
 FOR_OWN_PHOTOS = "--epochs 16 --image-size 320"
 
 
@@ -29,6 +31,14 @@ def stranger(tour: Tour) -> None:
 def typo(tour: Tour) -> None:
     """A mistyped command is answered with the right one."""
     tour.ds.asks("pipelin run", "pipeline run")
+
+
+def profiled(tour: Tour) -> None:
+    """The data set is profiled: counts, sizes, balance, and what is odd about it, with photos below."""
+    live = tour.ds.asks("dataset profile", "survey/")
+    told = tour.ds.sees("Data set survey/", "objects of", ts=live["ts"], seconds=PROFILING_SECONDS)
+    holds(len(rows(told)) > 1, f"no table of classes:\n{told['words']}")
+    tour.ds.sees("with the boxes of their labels", thread_ts=live["ts"], seconds=60)
 
 
 def start_run(tour: Tour) -> None:
@@ -77,6 +87,13 @@ def predicted_in_dev(tour: Tour) -> None:
     """A photo of the survey, asked by key, comes back with its objects."""
     photo = evidence.labelled_photo(tour.data or tour.state / "survey")
     _prediction(tour, tour.ds, f"deployment predict survey/images/{photo.path.name} --env dev", photo)
+
+
+def batched(tour: Tour) -> None:
+    """The registered version looks through a whole folder of photos; a picture says what it has found."""
+    before = tour.ds.types("deployment batch 1 survey/images/ --instances 2 --yes")
+    told = tour.ds.sees("objects on", "survey/images/", after=before, seconds=BATCH_SECONDS)
+    holds(bool(tour.slack.bytes_of(evidence.picture(told))), "the summary has no picture")
 
 
 def requested(tour: Tour) -> None:
@@ -145,14 +162,23 @@ def shortcut(tour: Tour) -> None:
 
 
 def stopped(tour: Tour) -> None:
-    """A second run is stopped while it works."""
+    """A second run is stopped while it trains."""
     before = tour.ds.types("pipeline run --epochs 50")
     tour.runs += 1
     live = tour.ds.sees("Training run", "in dev", after=before)
-    run = buttons(live)["Stop"].split()[2]
+    tour.second = buttons(live)["Stop"].split()[2]
+    live = tour.ds.sees("epoch 2 of 50", ts=live["ts"], seconds=TRAINING_SECONDS)
     tour.ds.presses(live, "Stop")
     tour.ds.sees("in dev: stopped", ts=live["ts"], seconds=DEPLOYING_SECONDS)
-    tour.ds.asks(f"pipeline show {run}", "stopped")
+    tour.ds.asks(f"pipeline show {tour.second}", "stopped")
+
+
+def compared(tour: Tour) -> None:
+    """The two runs beside each other: what differs in their parameters, the metrics, and the curves."""
+    told = tour.ds.asks(f"experiments compare {tour.run} {tour.second}", "2 runs compared", seconds=60)
+    table = {row[0]: row[1:] for row in rows(told)}
+    holds(table["epochs"][1] == "50" != table["epochs"][0], f"the table does not say what differs: {table}")
+    holds(bool(tour.slack.bytes_of(evidence.picture(told))), "there is no chart")
 
 
 def follow(person: Person, live: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -193,6 +219,7 @@ STEPS: tuple[Step, ...] = (
     whoami,
     stranger,
     typo,
+    profiled,
     start_run,
     watch,
     priced,
@@ -200,6 +227,7 @@ STEPS: tuple[Step, ...] = (
     tracked,
     served_in_dev,
     predicted_in_dev,
+    batched,
     requested,
     not_alone,
     approved,
@@ -211,4 +239,5 @@ STEPS: tuple[Step, ...] = (
     predicted_in_staging,
     shortcut,
     stopped,
+    compared,
 )

@@ -29,6 +29,8 @@ class Tour:
     ml: Person = field(init=False)
     reader: Person = field(init=False)
     run: str = ""
+    second: str = ""
+    """The run that was stopped."""
     runs: int = 0
     """How many runs the data scientist has started."""
     live: dict[str, Any] = field(default_factory=dict)
