@@ -17,7 +17,7 @@ from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.webhook import WebhookClient
 
-from bot.slack import limits
+from bot.slack import ladder, limits
 from bot.slack.render import PICTURE_BLOCK, blocks_of, in_words
 from bot.slack.unreachable import noted
 from state.outbox import OutboxRow, Priority
@@ -64,7 +64,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class Simpler:
-    """Slack refuses this form; `content` says the same in words."""
+    """Slack refuses this form; `content` says the same in a simpler one."""
 
     content: Mapping[str, Any]
     reason: str
@@ -108,11 +108,13 @@ class Delivery:
     def __init__(self, client: WebClient, remember: Callable[[OutboxRow, Mapping[str, Any]], None]) -> None:
         self._client = client
         self._remember = remember
+        self._unknown: set[str] = set()
+        """Kinds of blocks that this workspace has refused by name: not tried again while this process lives."""
 
     def send(self, row: OutboxRow) -> Result:
         """Try once. Every way this can end is a `Result`; nothing is raised for what Slack or the network does."""
         try:
-            content = self._with_picture(row)
+            content = ladder.without(self._with_picture(row), self._unknown)
             if row.meant_for and not row.below:
                 content = noted(content, row.meant_for)
             if row.kind == "respond":
@@ -187,6 +189,9 @@ class Delivery:
             return Later(float(answer.headers.get("Retry-After", 1)), "ratelimited", limited=True)
         if answer.status_code >= 500:
             return Later(_backoff(row), f"HTTP {answer.status_code}")
+        if "invalid_blocks" in answer.body and blocks_of(content):
+            kind = ladder.newest(content)
+            return Simpler(self._lower(row, kind, answer.body) if kind else in_words(row.content), "invalid_blocks")
         return Lost(f"response_url answered {answer.status_code}: {answer.body[:80]}")
 
     def _with_picture(self, row: OutboxRow) -> Mapping[str, Any]:
@@ -238,12 +243,21 @@ class Delivery:
         about_file = row.picture is not None and ("slack_file" in details or "slack file" in details)
         if about_file and row.attempts < FILE_TRIES:
             return Later(1.0, "the picture is still being processed")
+        if code == "invalid_blocks" and (kind := ladder.newest(ladder.without(row.content, self._unknown))):
+            return Simpler(self._lower(row, kind, details), code)
         log.error("Slack refuses the form of outbox row %s (%s %s); sending words instead", row.id, code, details)
         if row.picture is not None and row.kind == "message" and row.ts is None:
             # The words go with the file, and the file stands for the message.
             self._upload(row, "picture", self._channel(row), str(row.content["text"]))
             return Sent(None)
         return Simpler(in_words(row.content), code) if blocks_of(row.content) else Lost(code)
+
+    def _lower(self, row: OutboxRow, kind: str, details: str) -> Mapping[str, Any]:
+        """The row's content without its newest kind of block."""
+        log.warning("Slack refuses outbox row %s (%s): drawing it without %s", row.id, details, kind)
+        if kind in details:
+            self._unknown.add(kind)
+        return ladder.without(row.content, {kind, *self._unknown})
 
 
 def _pictures(content: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -35,6 +35,8 @@ UPLOAD_ALT_TEXT = 1_000
 TABLE_ROWS = 100
 TABLE_COLUMNS = 20
 TABLE_TEXT = 10_000
+TABLE_CAPTION = 150
+"""Slack names no limit for a data table's caption; it is read aloud."""
 
 
 def cut(text: str, limit: int) -> str:

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from bot.slack import limits, pressing, words
+from bot.slack import ladder, limits, pressing, words
 from bot.slack.limits import Room
 from bot.slack.pressing import note
 from commands.reply import Fact, Reply, Step, Strong, Table, Text
@@ -192,7 +192,7 @@ def _table(reply: Reply, room: Room) -> Iterator[Block]:
     if not rows:
         return
     room.left -= sum(len(cell["text"]) for row in rows for cell in row)
-    yield {"type": "table", "rows": rows}
+    yield ladder.table(rows, table.caption)
     hidden = len(table.rows) - (len(rows) - 1)
     if hidden:
         yield note(f"… {hidden} more")

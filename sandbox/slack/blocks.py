@@ -140,8 +140,13 @@ MESSAGE: dict[str, Check] = {
     "table": record(
         _BLOCK | {"rows": items(items(_CELL, 1, 20), 1, 100)}, _BLOCK_ID | {"column_settings": items(_COLUMN, 0, 20)}
     ),
+    "data_table": record(
+        _BLOCK | {"caption": string(2000), "rows": items(items(_CELL, 1, 20), 2, 101)},
+        _BLOCK_ID | {"page_size": number(1, 100), "row_header_column_index": number(0, 19)},
+    ),
 }
-VIEW: dict[str, Check] = {name: check for name, check in MESSAGE.items() if name not in ("markdown", "table")}
+TABLES = ("table", "data_table")
+VIEW: dict[str, Check] = {name: check for name, check in MESSAGE.items() if name not in ("markdown", *TABLES)}
 
 
 def check_message(blocks: list[Json], attachments: list[Json]) -> None:
@@ -162,13 +167,16 @@ def check_message(blocks: list[Json], attachments: list[Json]) -> None:
     if len(every) > MESSAGE_BLOCKS:
         raise invalid([Problem(f"no more than {MESSAGE_BLOCKS} items allowed", "/blocks")])
     _refuse(list(duplicates(every)))
-    if sum(block["type"] == "table" for block in every) > 1:
+    if sum(block["type"] in TABLES for block in every) > 1:
         raise SlackError("invalid_blocks", errors=["only_one_table_allowed"])
-    if text_length([block for block in every if block["type"] == "table"]) > TABLE_TEXT:
+    for place, block in enumerate(every):
+        if block["type"] == "data_table" and len({len(row) for row in block["rows"]}) > 1:
+            raise invalid([Problem("all rows must have as many cells as the first", f"/blocks/{place}/rows")])
+    if text_length([block for block in every if block["type"] in TABLES]) > TABLE_TEXT:
         raise invalid([Problem(f"a table holds no more than {TABLE_TEXT} characters", "/blocks")])
     if sum(len(block["text"]) for block in every if block["type"] == "markdown") > MARKDOWN_TEXT:
         raise SlackError("msg_blocks_too_long")
-    if text_length([block for block in every if block["type"] != "table"]) > ALL_TEXT:
+    if text_length([block for block in every if block["type"] not in TABLES]) > ALL_TEXT:
         raise SlackError("msg_blocks_too_long")
 
 

@@ -68,6 +68,16 @@ def test_what_people_and_the_app_write_is_shown_not_obeyed(slack: Slack) -> None
     assert shown.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 6
 
 
+def test_a_table_with_pages_shows_the_first_and_says_how_many(slack: Slack) -> None:
+    cells = [[{"type": "raw_text", "text": f"row {number}"}] for number in range(24)]
+    table = {"type": "data_table", "caption": HOSTILE, "rows": cells, "page_size": 10}
+    slack.api("chat.postMessage", channel="C0STAGING", text="rows", blocks=[table])
+    shown = fragment(slack, "history", channel="C0STAGING")
+    assert "<script" not in shown
+    assert shown.count("<tbody") == 3 and shown.count("<tbody hidden") == 2
+    assert "1–10 of 23" in shown and "21–23 of 23" in shown
+
+
 def test_an_attachment_shows_its_colour(slack: Slack) -> None:
     section = {"type": "section", "text": {"type": "mrkdwn", "text": "in production"}}
     slack.api("chat.postMessage", channel="C0STAGING", attachments=[{"color": "#b3261e", "blocks": [section]}])

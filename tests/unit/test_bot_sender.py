@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from bot.slack.delivery import metadata
 from bot.slack.render import blocks_of, render
 from bot.slack.sender import THREADS, Sender
-from commands.reply import Picture, Reply
+from commands.reply import Action, Picture, Reply, Table
 from state import live, outbox, sending
 from state.outbox import Priority
 
@@ -457,6 +457,47 @@ def test_a_file_that_is_no_picture_goes_with_its_words(engine: Engine, slack: Fa
     assert (file["file"], file["filename"], file["channel"]) == (b'{"id": 1}', "audit.jsonl", "C0DEV")
     assert file["initial_comment"] == "2 audit records"
     assert slack.messages == {}
+
+
+def long_table(title: str) -> Reply:
+    """A reply whose table has pages, and a button."""
+    cells = [(f"run {number}", "0.9") for number in range(15)]
+    return Reply(title=title, table=Table(("Run", "mAP50"), cells, "Runs"), actions=[Action("Again", "whoami")])
+
+
+def kinds(message: dict[str, Any]) -> list[str]:
+    return [block["type"] for block in message["blocks"]]
+
+
+def test_a_block_slack_does_not_know_is_drawn_as_an_older_one_and_the_rest_stays(
+    engine: Engine, slack: FakeSlack, starts: Any
+) -> None:
+    slack.before["post"] += [
+        refusal("invalid_blocks", errors=[f"unsupported type: {kind}"]) for kind in ("data_table", "table")
+    ]
+    put(engine, "", content=render(long_table("the runs")))
+    starts()
+    until(lambda: states(engine) == ["sent"])
+    (message,) = slack.messages.values()
+    assert kinds(message) == ["header", "rich_text", "actions"]
+    text = message["blocks"][1]["elements"][0]["elements"][0]["text"]
+    assert text.splitlines()[:2] == ["Run     mAP50", "run 0   0.9"]
+    put(engine, "", content=render(long_table("more of them")))
+    until(lambda: states(engine) == ["sent", "sent"])
+    assert slack.calls.count("post") == 4, "what was refused by name was tried again"
+    assert kinds(list(slack.messages.values())[1]) == ["header", "rich_text", "actions"]
+
+
+def test_a_refusal_that_names_no_block_is_not_held_against_the_next_message(
+    engine: Engine, slack: FakeSlack, starts: Any
+) -> None:
+    slack.before["post"].append(refusal("invalid_blocks"))
+    put(engine, "", content=render(long_table("the runs")))
+    starts()
+    until(lambda: states(engine) == ["sent"])
+    put(engine, "", content=render(long_table("more of them")))
+    until(lambda: states(engine) == ["sent", "sent"])
+    assert [kinds(each)[1] for each in slack.messages.values()] == ["table", "data_table"]
 
 
 def test_when_the_form_is_refused_the_words_are_sent(engine: Engine, slack: FakeSlack, starts: Any) -> None:

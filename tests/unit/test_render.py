@@ -172,7 +172,9 @@ def test_what_is_left_out_is_counted() -> None:
     table = Table(("a", "b"), [(str(n), "x" * 100) for n in range(300)], "many")
     shown = json.dumps(render(Reply(title="t", table=table)), ensure_ascii=False)
     rows = len(
-        next(block for block in blocks_of(render(Reply(title="t", table=table))) if block["type"] == "table")["rows"]
+        next(block for block in blocks_of(render(Reply(title="t", table=table))) if block["type"] == "data_table")[
+            "rows"
+        ]
     )
     assert f"… {300 - (rows - 1)} more" in shown
     assert "… 15 more" in json.dumps(render(Reply(title="t", steps=[Step("s", "done")] * 40)), ensure_ascii=False)

@@ -32,6 +32,10 @@ def refused(blocks: list[Any], attachments: list[Any] | None = None) -> SlackErr
     return caught.value
 
 
+CELLS = [[{"type": "raw_text", "text": "x"}]]
+"""One row of a table."""
+
+
 def test_a_whole_message_at_its_limits_passes() -> None:
     confirm = {"title": plain("t" * 100), "text": plain("x" * 300), "confirm": plain("y" * 30), "deny": plain("n" * 30)}
     check_message(
@@ -56,7 +60,11 @@ def test_a_whole_message_at_its_limits_passes() -> None:
         ({"type": "header", "text": {"type": "mrkdwn", "text": "h"}}, "/blocks/0/text/type", "plain_text"),
         ({"type": "section"}, "/blocks/0", "text or fields"),
         (section("x", colour="red"), "/blocks/0/colour", "no more properties"),
-        ({"type": "data_table", "rows": []}, "/blocks/0/type", "unsupported type"),
+        ({"type": "data_visualization", "title": "t"}, "/blocks/0/type", "unsupported type"),
+        ({"type": "data_table", "rows": CELLS * 2}, "/blocks/0", "caption"),
+        ({"type": "data_table", "caption": "c", "rows": CELLS}, "/blocks/0/rows", "2 items"),
+        ({"type": "data_table", "caption": "c", "rows": CELLS * 102}, "/blocks/0/rows", "101"),
+        ({"type": "data_table", "caption": "c", "rows": [*CELLS, CELLS[0] * 2]}, "/blocks/0/rows", "as many cells"),
         ({"type": {"a": 1}}, "/blocks/0/type", "unsupported type"),
         (actions(button(style="green")), "/blocks/0/elements/0/style", "primary, danger"),
         (actions(button(text=plain("b" * 76))), "/blocks/0/elements/0/text/text", "76"),
@@ -116,6 +124,9 @@ def test_counts_over_the_whole_message() -> None:
     assert refused([section("x" * 2999, block_id=str(n)) for n in range(5)]).code == "msg_blocks_too_long"
     table = {"type": "table", "rows": [[{"type": "raw_text", "text": "x"}]]}
     assert refused([table, dict(table)]).extra["errors"] == ["only_one_table_allowed"]
+    paged = {"type": "data_table", "caption": "c", "rows": CELLS * 101, "page_size": 100}
+    check_message([paged], [])
+    assert refused([paged, table]).extra["errors"] == ["only_one_table_allowed"]
     assert "duplicate block_id" in refused([section("a", block_id="b"), section("c", block_id="b")]).extra["errors"][0]
 
 

@@ -181,7 +181,22 @@ const clicks = {
     return drawInspector();
   },
   "#show-nav": () => document.body.classList.toggle("nav-open"),
+  "[data-turn]": turn,
 };
+
+// Another page of a data table: the rows are all there, a page of them is shown.
+function turn(button) {
+  const table = button.closest(".table");
+  const pages = [...table.querySelectorAll("tbody")];
+  const wanted = pages.findIndex((page) => !page.hidden) + Number(button.dataset.turn);
+  const counts = table.querySelectorAll(".pager span span");
+  pages.forEach((page, place) => {
+    page.hidden = counts[place].hidden = place !== wanted;
+  });
+  for (const each of table.querySelectorAll("[data-turn]")) {
+    each.disabled = !pages[wanted + Number(each.dataset.turn)];
+  }
+}
 
 document.addEventListener("click", (event) => {
   for (const [wanted, work] of Object.entries(clicks)) {

@@ -1,4 +1,4 @@
-"""A menu of a message on the page, by keyboard alone: it opens, says its words, acts once, and closes again."""
+"""What a message has to be used, on the page and by keyboard: a menu, and the pages of a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 from bot.slack.render import render
-from commands.reply import Action, Menu, Reply
+from commands.reply import Action, Menu, Reply, Table
 from tests.browser.visitor import Visitor
 from tests.sandbox.slack_running import Slack, running
 
@@ -80,3 +80,27 @@ def test_a_person_without_a_page_chooses_by_the_label(slack: Slack) -> None:
     slack.control("press", user="U0ML1", channel="C0DEV", ts=posted["ts"], label="1 hour")
     (action,) = slack.app.got[-1].payload["actions"]
     assert action["selected_option"]["value"] == "alerts mute A1 1h"
+
+
+def test_the_pages_of_a_table_by_keyboard(slack: Slack, visitor: Visitor) -> None:
+    cells = [(f"run {number}", "0.9") for number in range(1, 25)]
+    slack.api(
+        "chat.postMessage",
+        channel="C0DEV",
+        **render(Reply(title="24 runs", table=Table(("Run", "mAP50"), cells, "Runs"))),
+    )
+    visitor.arrive("C0DEV")
+    message, keys = visitor.sees("24 runs"), visitor.page.keyboard
+    after, before = (message.get_by_role("button", name=f"Rows {word}") for word in ("after", "before"))
+    expect(message.get_by_text("1–10 of 24")).to_be_visible()
+    expect(before).to_be_disabled()
+    after.focus()
+    keys.press("Enter")
+    expect(message.get_by_text("run 11", exact=True)).to_be_visible()
+    expect(message.get_by_text("run 10", exact=True)).to_be_hidden()
+    keys.press("Enter")
+    expect(message.get_by_text("21–24 of 24")).to_be_visible()
+    expect(after).to_be_disabled()
+    before.focus()
+    keys.press("Enter")
+    expect(message.get_by_text("11–20 of 24")).to_be_visible()
