@@ -86,7 +86,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Epochs", "epochs", "Passes over the training photos", 4, 20, 1, 300),
     Setting("ImageSize", "image-size", "Longer side the model sees, pixels, a multiple of 32", 128, 416, 64, 1280, 32),
     Setting("BatchSize", "batch", "Photos a training step", 4, 8, 1, 256),
-    _same("LearningRate", "lr", "Learning rate at the start", 0.003, 0.000001, 1),
+    _same("LearningRate", "lr", "Learning rate at the start", 0.002, 0.000001, 1),
     _same("Optimizer", "optimizer", "How weights are changed", "AdamW", choices=get_args(Optimizer)),
     Setting("Patience", "patience", "Stop after so many epochs without progress; 0 is never", 0, 8, 0, 300),
     _same("Augmentation", "augmentation", "How much photos are varied", "survey", choices=get_args(Augmentation)),

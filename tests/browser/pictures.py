@@ -73,6 +73,20 @@ def play(visitor: Visitor, photographer: Photographer) -> None:
     photo.hover()
     photo.get_by_role("button", name="Detect objects").click()
     photographer.take("detected", visitor.sees("on photo.jpg", "groundcrew-staging-detector"))
+    visitor.become("U0DS1")
+    visitor.enter("C0DEV")
+    visitor.types("/mlops dataset profile")
+    photographer.take("profile", visitor.sees("Data set survey/", "objects of", within_ms=180_000))
+    visitor.types("/mlops form pipeline run")
+    form = visitor.form("pipeline run")
+    form.get_by_label("Image size").fill("100")
+    form.get_by_role("button", name="Run", exact=True).click()
+    form.get_by_text("This must be a multiple of 32").wait_for()
+    photographer.take("form")
+    visitor.page.keyboard.press("Escape")
+    visitor.page.locator("[data-home]").click()
+    visitor.page.locator("#home").get_by_text("You are data-scientist").wait_for(timeout=30_000)
+    photographer.take("home")
 
 
 def main() -> int:

@@ -88,7 +88,7 @@ class Visitor:
 
     def natural_size(self, message: Locator) -> tuple[int, int]:
         """Pixels of the picture in a message as the browser decoded it; waits until it is loaded."""
-        image = message.locator("img").last
+        image = message.locator("img").and_(self.page.locator(":visible")).last  # a closed thread may hold more
         image.scroll_into_view_if_needed()
         expect(image).to_be_visible()
         size = "image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
