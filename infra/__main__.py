@@ -2,6 +2,7 @@
 
 `up` shows the change sets and asks; `down` shows what is there, asks, ends and empties it, and says what still costs.
 Both want to know the account beforehand (--account, or GROUNDCREW_ACCOUNT) and refuse any other.
+`python -m infra image --profile ab [--step plan|down]`: the registry, and the one image built in the account.
 `python -m infra studio --profile ab --access FILE --vpc … --subnets …`: the notebooks, for accounts that want them.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import stacks, studio
+from infra import image, stacks, studio
 from infra.remains import remains
 from infra.takedown import takedown
 from pipeline.errors import Denied, GroundcrewError, Refused, Unavailable
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m infra", description=__doc__)
-    parser.add_argument("action", choices=("plan", "up", "down", "studio"))
+    parser.add_argument("action", choices=("plan", "up", "down", "image", "studio"))
     parser.add_argument("--profile", help="AWS profile of the operator, for example ab")
     parser.add_argument("--region", help="AWS region; otherwise the profile's")
     parser.add_argument(
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--operator-arn", help="IAM user or role that may publish and run the bot; otherwise you")
     parser.add_argument("--data-bucket", default=_DATA_BUCKET, help="bucket with the survey photos (%(default)s)")
     studio.options(parser)
+    image.options(parser)
     return parser
 
 
@@ -67,6 +69,9 @@ def _run(options: argparse.Namespace) -> None:
                 studio.stacks(options),
             )
             return
+        if options.action == "image":
+            _image(session, names, options)
+            return
         files = stacks.stacks(options.operator_arn or _operator(session, caller["Arn"]), names)
         if options.action == "plan":
             _each(session, stacks.plan, files)
@@ -81,7 +86,10 @@ def _run(options: argparse.Namespace) -> None:
                 _say(f"  {line}")
     except ClientError as refusal:
         error = refusal.response["Error"]
-        needed = "CloudFormation, IAM, S3, SQS, SNS, EventBridge, CloudTrail, SageMaker, Budgets, Cost Explorer"
+        needed = (
+            "CloudFormation, IAM, S3, SQS, SNS, EventBridge, CloudTrail, SageMaker, Budgets, Cost Explorer, "
+            "and for the image on ECR and CodeBuild"
+        )
         advice = f"Provisioning needs rights on {needed}."
         raise Denied(f"AWS refused: {error.get('Code')}: {error.get('Message')}", advice) from refusal
     except BotoCoreError as fault:
@@ -95,7 +103,7 @@ def _check(account: str, options: argparse.Namespace) -> None:
             f"Profile {options.profile} is of account {account}, not of {options.account}.",
             "Take another profile, or correct --account or GROUNDCREW_ACCOUNT.",
         )
-    if not options.account and options.action in ("up", "down"):
+    if not options.account and options.action in ("up", "down", "image"):
         raise Refused(
             f"No account is configured; profile {options.profile} is of {account}.",
             f"If that is the one, say so: --account {account}.",
@@ -109,6 +117,16 @@ def _up(session: Any, files: Sequence[stacks.File], *, confirmed: bool) -> None:
         if _ask("Bring this up? [y/N] ").strip().lower() not in ("y", "yes"):
             raise Refused("It was not agreed to.", "Nothing was changed.")
     _each(session, stacks.up, files)
+
+
+def _image(session: Any, names: Names, options: argparse.Namespace) -> None:
+    """Bring registry and builder up, as `up` does, and build; or show what would change, or take both down."""
+    files = image.stacks(options)
+    if options.step != "up":
+        _each(session, {"plan": stacks.plan, "down": stacks.down}[options.step], files)
+        return
+    _up(session, files, confirmed=options.yes)
+    _say(f"pushed {image.build(session.client, names, image.pack(), _say)}")
 
 
 def _each(session: Any, action: Callable[[Any, stacks.File, stacks.Say], None], files: Sequence[stacks.File]) -> None:

@@ -68,8 +68,10 @@ class StudioFile(File):
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The command line's arguments for `studio`."""
+    parser.add_argument(
+        "--step", choices=("plan", "up", "down"), default="up", help="studio, image: what to do with it (%(default)s)"
+    )
     group = parser.add_argument_group("studio")
-    group.add_argument("--step", choices=("plan", "up", "down"), default="up", help="what to do with it (%(default)s)")
     group.add_argument("--access", type=Path, help="the access file; its people get profiles")
     group.add_argument("--vpc", help="VPC of the domain, vpc-…")
     group.add_argument("--subnets", help="its subnets, subnet-…,subnet-…")
