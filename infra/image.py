@@ -25,7 +25,6 @@ CONTEXT = ("requirements-dev.txt", "pipeline/**/*")
 """What the Dockerfile copies; a test compares."""
 PROJECT_NAME = f"{PROJECT}-image"
 LOOK_EVERY_S = 5.0
-_AT_WORK = ("SUBMITTED", "QUEUED", "IN_PROGRESS")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a ZIP knows: equal content, equal bytes."""
 
@@ -73,7 +72,7 @@ def build(client: Callable[[str], Any], names: Names, context: bytes, say: Say) 
             if phase.get("phaseStatus") and phase["phaseType"] not in seen:
                 seen.add(phase["phaseType"])
                 say(f"  {phase['phaseType'].lower():<18} {phase['phaseStatus'].lower()}")
-        if now["buildStatus"] not in _AT_WORK:
+        if now["buildStatus"] != "IN_PROGRESS":
             break
         time.sleep(LOOK_EVERY_S)
     if now["buildStatus"] != "SUCCEEDED":

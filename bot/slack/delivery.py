@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -255,7 +256,7 @@ class Delivery:
     def _lower(self, row: OutboxRow, kind: str, details: str) -> Mapping[str, Any]:
         """The row's content without its newest kind of block."""
         log.warning("Slack refuses outbox row %s (%s): drawing it without %s", row.id, details, kind)
-        if kind in details:
+        if re.search(rf"unsupported type[^:]*: {kind}\b", details):
             self._unknown.add(kind)
         return ladder.without(row.content, {kind, *self._unknown})
 

@@ -500,6 +500,46 @@ def test_a_refusal_that_names_no_block_is_not_held_against_the_next_message(
     assert [kinds(each)[1] for each in slack.messages.values()] == ["table", "data_table"]
 
 
+def test_a_private_answer_whose_form_is_refused_comes_in_a_simpler_one(
+    engine: Engine, starts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, Any]] = []
+
+    class Webhook:
+        def __init__(self, url: str, **_: Any) -> None:
+            pass
+
+        def send_dict(self, body: dict[str, Any]) -> Any:
+            told.append(body)
+            refused = len(told) <= 3
+            status, words = (400, "invalid_blocks") if refused else (200, "ok")
+            return type("Answer", (), {"status_code": status, "headers": {}, "body": words})()
+
+    monkeypatch.setattr("bot.slack.delivery.WebhookClient", Webhook)
+    put(engine, "", kind="respond", content=render(long_table("the runs")), response_url="http://r/1")
+    starts()
+    until(lambda: states(engine) == ["sent"])
+    assert [kinds(body) for body in told] == [
+        ["header", "data_table", "actions"],
+        ["header", "table", "actions"],
+        ["header", "rich_text", "actions"],
+        [],
+    ]
+    assert told[-1]["text"].startswith("the runs")
+
+
+def test_a_refusal_about_a_table_s_content_is_not_taken_for_an_unknown_block(
+    engine: Engine, slack: FakeSlack, starts: Any
+) -> None:
+    slack.before["post"].append(refusal("invalid_blocks", errors=["a data_table holds no more than 10000 characters"]))
+    put(engine, "", content=render(long_table("the runs")))
+    starts()
+    until(lambda: states(engine) == ["sent"])
+    put(engine, "", content=render(long_table("more of them")))
+    until(lambda: states(engine) == ["sent", "sent"])
+    assert [kinds(each)[1] for each in slack.messages.values()] == ["table", "data_table"]
+
+
 def test_when_the_form_is_refused_the_words_are_sent(engine: Engine, slack: FakeSlack, starts: Any) -> None:
     slack.before["post"].append(refusal("invalid_blocks", errors=["unsupported type: table"]))
     put(engine, "", content=render(Reply(title="the words")))

@@ -49,7 +49,7 @@ def test_the_bot_runs_from_what_its_own_dockerfile_copies(tmp_path: Path) -> Non
     for argv, status, words in (
         (["commands"], 0, "pipeline run"),
         (["worker"], 2, "SLACK_BOT_TOKEN"),
-        (["web"], 2, ""),
+        (["web"], 2, "SLACK_SIGNING_SECRET"),
     ):
         ran = subprocess.run(
             [sys.executable, "-m", "bot", *argv], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
